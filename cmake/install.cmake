@@ -1,0 +1,17 @@
+include(CMakePackageConfigHelpers)
+set(targets ptxgen ptxgen_policies ptxgen_kernels)
+set(rooms ptxgen policies kernels)
+if(PTXGEN_RUNTIME)
+  list(APPEND targets ptxgen_runtime)
+  list(APPEND rooms runtime)
+endif()
+install(TARGETS ${targets} EXPORT ptxgen-targets)
+foreach(room ${rooms})
+  install(DIRECTORY ${room}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${room} FILES_MATCHING PATTERN "*.hpp" PATTERN "*.inc")
+endforeach()
+install(EXPORT ptxgen-targets NAMESPACE ptxgen:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/ptxgen)
+configure_package_config_file(cmake/ptxgen-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/ptxgen-config.cmake
+  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/ptxgen)
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/ptxgen-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/ptxgen-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/ptxgen-config-version.cmake
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/ptxgen)
