@@ -73,6 +73,13 @@ std::string_view name(ValueType type) {
     return i < std::size(names) ? names[i] : "?";
 }
 
+std::string printable(std::string_view text) {
+    constexpr std::size_t longest = 80;
+    std::string shown;
+    for (const char c : text.substr(0, longest)) shown += c >= ' ' && c <= '~' ? c : '?';
+    return text.size() > longest ? shown + "…" : shown;
+}
+
 std::string shape_text(const Tensor& tensor) {
     return fmt::format("[{}]", fmt::join(std::span(tensor.ne).first(tensor.dimensions), ", "));
 }
@@ -95,8 +102,8 @@ const Tensor* File::tensor(std::string_view tensor_name) const {
 
 Error File::key_error(std::string_view key, std::string_view message) const {
     if (const Value* value = find(key))
-        return {fmt::format("{}: key '{}' (offset {}): {}", path(), key, value->offset, message)};
-    return {fmt::format("{}: key '{}': {}", path(), key, message)};
+        return {fmt::format("{}: key '{}' (offset {}): {}", path(), printable(key), value->offset, message)};
+    return {fmt::format("{}: key '{}': {}", path(), printable(key), message)};
 }
 
 template <class T>

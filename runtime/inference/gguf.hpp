@@ -37,6 +37,9 @@ enum class ValueType : std::uint32_t {
 /// "u32", "string", …; "?" outside the enumeration.
 std::string_view name(ValueType type);
 
+/// Text from a file made fit for a one-line message: short, and '?' for each byte that is not printable ASCII.
+std::string printable(std::string_view text);
+
 /// One key's value. Numbers lie unaligned at `data`; a string is a u64 length and its bytes; an array is `count`
 /// elements.
 struct Value {

@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::uint32_t magic = 0x46554747; // "GGUF"
 constexpr std::uint32_t max_dimensions = 4;
-constexpr std::uint64_t max_name_shown = 80;
 
 static_assert(std::endian::native == std::endian::little, "GGUF files are read in place, so the host is little-endian");
 
@@ -30,13 +29,6 @@ std::uint64_t number_bytes(ValueType type) {
     case ValueType::f64: return 8;
     default: return 0;
     }
-}
-
-/// Names come from the file, so what a message shows of them is short and printable.
-std::string printable(std::string_view text) {
-    std::string shown;
-    for (const char c : text.substr(0, max_name_shown)) shown += c >= ' ' && c <= '~' ? c : '?';
-    return text.size() > max_name_shown ? shown + "…" : shown;
 }
 
 /// NAME-00002-of-00003.gguf taken apart.
