@@ -1,7 +1,6 @@
 #include "runtime/inference/gguf.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -80,9 +79,13 @@ std::string printable(std::string_view text) {
     return text.size() > longest ? shown + "…" : shown;
 }
 
-std::string shape_text(const Tensor& tensor) {
-    return fmt::format("[{}]", fmt::join(std::span(tensor.ne).first(tensor.dimensions), ", "));
+std::string shape_text(std::span<const std::uint64_t> extents) {
+    std::string text = "[";
+    for (const std::uint64_t extent : extents) text += fmt::format("{}{}", text.size() > 1 ? ", " : "", extent);
+    return text + "]";
 }
+
+std::string shape_text(const Tensor& tensor) { return shape_text(std::span(tensor.ne).first(tensor.dimensions)); }
 
 std::uint64_t File::size() const {
     std::uint64_t sum = 0;

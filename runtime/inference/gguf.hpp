@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -85,6 +86,7 @@ struct Tensor {
 
 /// "[576, 49152]": the dimensions, fastest first, as many as the file states.
 std::string shape_text(const Tensor& tensor);
+std::string shape_text(std::span<const std::uint64_t> extents);
 
 /// What to read: `metadata` leaves out the tensors (and the other files of a split model), so that a file with tensor
 /// types that are not supported still gives its keys.

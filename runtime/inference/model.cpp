@@ -2,10 +2,10 @@
 
 #include <cmath>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <initializer_list>
 #include <limits>
 #include <optional>
+#include <span>
 #include <unordered_set>
 
 namespace ptxgen {
@@ -195,7 +195,7 @@ public:
 private:
     const gguf::Tensor* find(const std::string& name, std::initializer_list<std::uint64_t> shape) {
         const gguf::Tensor* tensor = file_.tensor(name);
-        const auto expected = fmt::format("[{}]", fmt::join(shape, ", "));
+        const auto expected = gguf::shape_text(std::span(shape.begin(), shape.size()));
         if (!tensor) {
             fail(name, fmt::format("is missing; expected shape {}", expected));
             return nullptr;
