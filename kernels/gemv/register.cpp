@@ -1,0 +1,7 @@
+#include "kernels/registry.hpp"
+
+namespace ptxgen::kernels {
+
+std::vector<KernelSpec> gemv_kernels() { return {}; }
+
+} // namespace ptxgen::kernels
