@@ -48,6 +48,7 @@ struct Value {
     ValueType element = ValueType::u8; ///< of an array
     std::uint64_t count = 1;           ///< elements of an array, else 1
     const std::byte* data = nullptr;   ///< the value; of an array, the first element
+    std::uint64_t bytes = 0;           ///< of the value from `data` on
     std::uint64_t offset = 0;          ///< of the value's type field in the file, for messages
 };
 

@@ -218,6 +218,7 @@ Status Reader::keys(File& out) {
         if (!key) return key.error();
         Value parsed;
         if (const Status status = value(*key, parsed); !status) return status;
+        parsed.bytes = static_cast<std::uint64_t>(data_ + at_ - parsed.data);
         if (!out.values_.emplace(*key, parsed).second)
             return error_at(offset, fmt::format("key '{}' occurs twice", printable(*key)));
         out.keys_.push_back(*key);

@@ -2,84 +2,77 @@
 
 #include "runtime/inference/gguf.hpp"
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
-#include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace ptxgen::test {
 
-/// Builds a GGUF v3 file of keys without tensors, well-formed or not.
+/// Puts a GGUF file together. Nothing is checked, so that wrong files can be made as well.
 class GgufWriter {
 public:
-    GgufWriter& add(std::string_view key, std::uint32_t value) { return begin(key, gguf::ValueType::u32).put(value); }
-    GgufWriter& add(std::string_view key, bool value) {
-        return begin(key, gguf::ValueType::boolean).put(static_cast<std::uint8_t>(value));
-    }
-    GgufWriter& add(std::string_view key, const char* value) { return add(key, std::string_view(value)); }
-    GgufWriter& add(std::string_view key, std::string_view value) {
-        return begin(key, gguf::ValueType::string).put_string(value);
-    }
-    GgufWriter& add(std::string_view key, const std::vector<std::string>& values) {
-        begin_array(key, gguf::ValueType::string, values.size());
-        for (const std::string& value : values) put_string(value);
+    /// `version` and `alignment` as the file states them; alignment is written as a key if it is not 32.
+    explicit GgufWriter(std::uint32_t version = 3, std::uint32_t alignment = 32);
+
+    /// A number with exactly its C++ type, a bool or a string.
+    template <class T>
+    GgufWriter& number(std::string_view key, T value) {
+        begin_key(key, gguf::value_type_of<T>());
+        append(keys_, &value, sizeof value);
         return *this;
     }
-    GgufWriter& add(std::string_view key, const std::vector<float>& values) {
-        begin_array(key, gguf::ValueType::f32, values.size());
-        for (const float value : values) put(value);
+    GgufWriter& boolean(std::string_view key, bool value);
+    GgufWriter& string(std::string_view key, std::string_view value);
+    template <class T>
+    GgufWriter& numbers(std::string_view key, const std::vector<T>& values) {
+        begin_array(key, gguf::value_type_of<T>(), values.size());
+        append(keys_, values.data(), values.size() * sizeof(T));
         return *this;
     }
-    GgufWriter& add(std::string_view key, const std::vector<std::int32_t>& values) {
-        begin_array(key, gguf::ValueType::i32, values.size());
-        for (const std::int32_t value : values) put(value);
-        return *this;
+    GgufWriter& strings(std::string_view key, const std::vector<std::string>& values);
+    /// A value of another file as it is.
+    GgufWriter& copy(std::string_view key, const gguf::Value& value);
+
+    /// `type` is the id in the file; `ne` fastest first.
+    GgufWriter& tensor(std::string_view name, std::uint32_t type, const std::vector<std::uint64_t>& ne,
+                       const std::vector<std::byte>& data);
+    GgufWriter& tensor(std::string_view name, TensorType type, const std::vector<std::uint64_t>& ne,
+                       const std::vector<std::byte>& data) {
+        return tensor(name, static_cast<std::uint32_t>(type), ne, data);
     }
 
-    std::string bytes() const {
-        GgufWriter header;
-        header.body_ = "GGUF";
-        header.put(std::uint32_t{3}).put(std::uint64_t{0}).put(count_);
-        return header.body_ + body_;
-    }
-
-    /// Written to a temporary file, opened, and the file removed (the mapping stays).
-    Result<gguf::File> open() const {
-        std::string path = (std::filesystem::temp_directory_path() / "ptxgen-test-XXXXXX").string();
-        const int fd = mkstemp(path.data());
-        if (fd < 0) return Error{"cannot make a temporary file"};
-        close(fd);
-        std::ofstream(path, std::ios::binary) << bytes();
-        auto file = gguf::File::open(path, gguf::Contents::metadata);
-        std::filesystem::remove(path);
-        return file;
-    }
+    std::vector<std::byte> bytes() const;
 
 private:
-    template <class T>
-    GgufWriter& put(T value) {
-        body_.append(reinterpret_cast<const char*>(&value), sizeof value);
-        return *this;
-    }
-    GgufWriter& put_string(std::string_view text) {
-        put(std::uint64_t{text.size()});
-        body_ += text;
-        return *this;
-    }
-    GgufWriter& begin(std::string_view key, gguf::ValueType type) {
-        ++count_;
-        return put_string(key).put(static_cast<std::uint32_t>(type));
-    }
-    void begin_array(std::string_view key, gguf::ValueType element, std::uint64_t count) {
-        begin(key, gguf::ValueType::array).put(static_cast<std::uint32_t>(element)).put(count);
-    }
+    static void append(std::vector<std::byte>& to, const void* from, std::size_t bytes);
+    static void append_string(std::vector<std::byte>& to, std::string_view text);
+    void begin_key(std::string_view key, gguf::ValueType type);
+    void begin_array(std::string_view key, gguf::ValueType element, std::uint64_t count);
 
-    std::string body_;
-    std::uint64_t count_ = 0;
+    std::uint32_t version_;
+    std::uint32_t alignment_;
+    std::uint64_t key_count_ = 0;
+    std::uint64_t tensor_count_ = 0;
+    std::vector<std::byte> keys_, infos_, data_;
+};
+
+/// A folder of its own below the system's temporary folder, removed with what is in it.
+class TemporaryFolder {
+public:
+    TemporaryFolder();
+    ~TemporaryFolder();
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+    const std::string& path() const { return path_; }
+    /// Writes FOLDER/name and returns its path.
+    std::string write(const std::string& name, const std::vector<std::byte>& bytes) const;
+
+private:
+    std::string path_;
 };
 
 } // namespace ptxgen::test

@@ -1,6 +1,6 @@
 #include "runtime/inference/tokenizer.hpp"
 
-#include "tests/support/gguf_writer.hpp"
+#include "tests/support/metadata_writer.hpp"
 
 #include <doctest/doctest.h>
 #include <limits>
@@ -14,14 +14,14 @@ namespace {
 using Strings = std::vector<std::string>;
 using Types = std::vector<std::int32_t>;
 
-std::string load_error(const test::GgufWriter& writer) {
+std::string load_error(const test::MetadataWriter& writer) {
     const auto file = writer.open();
     REQUIRE(file.ok());
     const auto tokenizer = Tokenizer::load(*file);
     return tokenizer ? "" : tokenizer.error().message;
 }
 
-Tokenizer load(const test::GgufWriter& writer) {
+Tokenizer load(const test::MetadataWriter& writer) {
     const auto file = writer.open();
     REQUIRE(file.ok());
     auto tokenizer = Tokenizer::load(*file);
@@ -31,8 +31,8 @@ Tokenizer load(const test::GgufWriter& writer) {
 
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
-test::GgufWriter small_bpe(Strings merges, const char* pre = "gpt-2") {
-    test::GgufWriter writer;
+test::MetadataWriter small_bpe(Strings merges, const char* pre = "gpt-2") {
+    test::MetadataWriter writer;
     writer.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.pre", pre);
     writer.add("tokenizer.ggml.tokens", Strings{"a", "b", "ab", "abc", "c", "Ġ", "Ġa", "<|im_end|>", "bc"});
     writer.add("tokenizer.ggml.token_type", Types{1, 1, 1, 1, 1, 1, 1, 3, 1});
@@ -68,27 +68,28 @@ TEST_CASE("merges apply in the order of the list") {
 TEST_CASE("malformed tokenizers are errors that name the key") {
     const Strings tokens{"<unk>", "<s>", "</s>", "a"};
     const auto spm = [&] {
-        test::GgufWriter writer;
+        test::MetadataWriter writer;
         writer.add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", tokens);
         return writer;
     };
     CHECK(load_error(spm()) == "");
-    CHECK(contains(load_error(test::GgufWriter()), "tokenizer.ggml.model"));
+    CHECK(contains(load_error(test::MetadataWriter()), "tokenizer.ggml.model"));
     {
-        const std::string error = load_error(test::GgufWriter().add("tokenizer.ggml.model", "t5"));
+        const std::string error = load_error(test::MetadataWriter().add("tokenizer.ggml.model", "t5"));
         CHECK(contains(error, "'t5' is not supported"));
         CHECK(contains(error, "gpt2"));
     }
-    CHECK(contains(load_error(test::GgufWriter().add("tokenizer.ggml.model", "llama")), "tokenizer.ggml.tokens"));
-    CHECK(contains(load_error(test::GgufWriter().add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", 3u)),
-                   "tokenizer.ggml.tokens"));
+    CHECK(contains(load_error(test::MetadataWriter().add("tokenizer.ggml.model", "llama")), "tokenizer.ggml.tokens"));
     CHECK(contains(
-        load_error(test::GgufWriter().add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", Strings{})),
+        load_error(test::MetadataWriter().add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", 3u)),
+        "tokenizer.ggml.tokens"));
+    CHECK(contains(
+        load_error(test::MetadataWriter().add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", Strings{})),
         "at least one"));
-    CHECK(contains(
-        load_error(
-            test::GgufWriter().add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", Strings{"x", "x"})),
-        "distinct"));
+    CHECK(contains(load_error(test::MetadataWriter()
+                                  .add("tokenizer.ggml.model", "llama")
+                                  .add("tokenizer.ggml.tokens", Strings{"x", "x"})),
+                   "distinct"));
     CHECK(contains(load_error(spm().add("tokenizer.ggml.scores", std::vector<float>{1, 2})), "expected 4 elements"));
     CHECK(contains(load_error(spm().add("tokenizer.ggml.scores",
                                         std::vector<float>{1, 2, std::numeric_limits<float>::quiet_NaN(), 4})),
@@ -108,14 +109,14 @@ TEST_CASE("malformed tokenizers are errors that name the key") {
         CAPTURE(merge);
         CHECK(contains(load_error(small_bpe({"a b", merge})), "tokenizer.ggml.merges"));
     }
-    test::GgufWriter no_merges;
+    test::MetadataWriter no_merges;
     no_merges.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.tokens", tokens);
     CHECK(contains(load_error(no_merges), "tokenizer.ggml.merges"));
 }
 
 TEST_CASE("odd but loadable vocabularies do not crash") {
     // Token types out of range, empty tokens, no byte tokens, special ids by default outside the vocabulary.
-    test::GgufWriter writer;
+    test::MetadataWriter writer;
     writer.add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", Strings{"", "<0x4", "<0xZZ>", "▁"});
     writer.add("tokenizer.ggml.token_type", Types{-7, 6, 6, 99}).add("tokenizer.ggml.unknown_token_id", 1u);
     const Tokenizer tokenizer = load(writer);

@@ -1,6 +1,6 @@
 #include "runtime/inference/tokenizer.hpp"
 
-#include "tests/support/gguf_writer.hpp"
+#include "tests/support/metadata_writer.hpp"
 #include "tests/support/models.hpp"
 
 #include <chrono>
