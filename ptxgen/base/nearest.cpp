@@ -1,38 +1,65 @@
 #include "ptxgen/base/nearest.hpp"
 
 #include <algorithm>
-#include <numeric>
-#include <utility>
+
+#include <fmt/format.h>
 
 namespace ptxgen {
 namespace {
-
-/// Insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i < a.size(); i++) {
-        std::size_t diagonal = std::exchange(row[0], i + 1);
-        for (std::size_t j = 0; j < b.size(); j++) {
-            const std::size_t replaced = diagonal + (a[i] != b[j]);
-            diagonal = std::exchange(row[j + 1], std::min({replaced, row[j] + 1, row[j + 1] + 1}));
-        }
-    }
-    return row[b.size()];
+constexpr std::size_t longest_name = 64; // keeps the quadratic comparison cheap on hostile text
 }
 
-} // namespace
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); j++) last[j] = j;
+    for (std::size_t i = 1; i <= a.size(); i++) {
+        row[0] = i;
+        for (std::size_t j = 1; j <= b.size(); j++) {
+            row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = std::min(row[j], before[j - 2] + 1);
+        }
+        before.swap(last);
+        last.swap(row);
+    }
+    return last[b.size()];
+}
 
 std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names, std::size_t count) {
     std::vector<std::pair<std::size_t, std::string>> ranked;
     for (const auto& other : names) ranked.emplace_back(edit_distance(name, other), other);
     std::sort(ranked.begin(), ranked.end());
-    std::vector<std::string> nearest;
-    for (const auto& [distance, other] : ranked) {
-        if (nearest.size() == count) break;
-        nearest.push_back(other);
+    std::vector<std::string> closest;
+    for (const auto& [distance, other] : ranked)
+        if (closest.size() < count) closest.push_back(other);
+    return closest;
+}
+
+std::vector<std::string_view> nearest(std::string_view name, std::span<const std::string_view> candidates,
+                                      std::size_t most) {
+    if (name.size() > longest_name) return {};
+    const std::size_t limit = std::max<std::size_t>(1, name.size() / 3);
+    std::vector<std::pair<std::size_t, std::string_view>> close;
+    for (const auto candidate : candidates) {
+        const auto shorter = std::min(candidate.size(), name.size());
+        if (candidate.size() > longest_name || std::max(candidate.size(), name.size()) - shorter > limit) continue;
+        const auto distance = edit_distance(name, candidate);
+        if (distance <= limit) close.emplace_back(distance, candidate);
     }
-    return nearest;
+    std::sort(close.begin(), close.end());
+    close.erase(std::unique(close.begin(), close.end()), close.end());
+    std::vector<std::string_view> names;
+    for (const auto& [distance, candidate] : close)
+        if (names.size() < most && distance <= close.front().first + 1) names.push_back(candidate);
+    return names;
+}
+
+std::string did_you_mean(std::string_view name, std::span<const std::string_view> candidates) {
+    const auto names = nearest(name, candidates);
+    std::string text;
+    for (std::size_t i = 0; i < names.size(); i++)
+        text += fmt::format("{}'{}'", i == 0 ? "; did you mean " : i + 1 == names.size() ? " or " : ", ", names[i]);
+    return text.empty() ? text : text + "?";
 }
 
 } // namespace ptxgen

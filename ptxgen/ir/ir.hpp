@@ -46,7 +46,8 @@ struct Operand {
     Kind base = Kind::none;              ///< of an address
     bool negated = false;                ///< `!p`
     SymbolScope scope = SymbolScope::module_variable; ///< of a symbol or symbol base
-    std::uint32_t id = 0;                ///< register, special register, label or symbol index
+    std::uint32_t id = 0;                ///< register, special register, label or symbol index; parameters count
+                                         ///< through Function::parameters, then Function::returns
     std::int64_t value = 0;              ///< immediate, or byte offset
     std::vector<Operand> elements;
 
@@ -76,7 +77,8 @@ struct Instruction {
     std::vector<Operand> operands;       ///< as many as the form has operand specs
     std::string comment;                 ///< printed on its own line before the instruction
     SourceLocation location;
-    /// raw_form only: the mnemonic with modifiers, and what it was said to need.
+    /// raw_form only: the mnemonic with modifiers, and what it was said to need. A `none` operand stands for the '|'
+    /// that joins its neighbours.
     std::string raw_mnemonic;
     Minimum raw_minimum{};
 
@@ -125,6 +127,7 @@ struct Parameter {
 struct Function {
     std::string name;
     bool is_kernel = true;               ///< .entry, else .func
+    bool is_declaration = false;         ///< a prototype without a body
     Linkage linkage = Linkage::visible;
     std::vector<Parameter> parameters;
     std::vector<Parameter> returns;      ///< of a .func
@@ -146,7 +149,7 @@ struct Module {
     std::vector<Variable> variables;
     std::vector<Function> functions;
 
-    const Function* find_function(std::string_view name) const;
+    const Function* find_function(std::string_view name) const; ///< the definition rather than a prototype
 };
 
 /// Version and target that a module is printed for: what it says itself, completed by the lowest that its instructions

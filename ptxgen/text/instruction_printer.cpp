@@ -1,0 +1,121 @@
+#include "ptxgen/text/instruction_printer.hpp"
+
+#include "ptxgen/text/text.hpp"
+
+#include <fmt/format.h>
+
+namespace ptxgen {
+namespace {
+
+const std::string unknown = "?";
+
+const std::string& name_at(const std::vector<std::string>& names, std::uint32_t id) {
+    return id < names.size() ? names[id] : unknown;
+}
+
+void append_offset(std::string& out, std::int64_t offset) {
+    if (offset > 0) out += '+';
+    if (offset != 0) out += fmt::format("{}", offset);
+}
+
+} // namespace
+
+std::string integer_text(std::int64_t value) {
+    constexpr std::int64_t largest_decimal = 99999;
+    return value > largest_decimal ? fmt::format("{:#x}", value) : fmt::format("{}", value);
+}
+
+std::string InstructionPrinter::symbol_name(SymbolScope scope, std::uint32_t id) const {
+    switch (scope) {
+    case SymbolScope::module_variable: return id < module_.variables.size() ? module_.variables[id].name : unknown;
+    case SymbolScope::local_variable: return id < function_.variables.size() ? function_.variables[id].name : unknown;
+    case SymbolScope::function: return id < module_.functions.size() ? module_.functions[id].name : unknown;
+    case SymbolScope::parameter: {
+        if (id < function_.parameters.size()) return function_.parameters[id].name;
+        const std::size_t result = id - function_.parameters.size();
+        return result < function_.returns.size() ? function_.returns[result].name : unknown;
+    }
+    }
+    return unknown;
+}
+
+void InstructionPrinter::append(std::string& out, const Operand& operand) const {
+    if (operand.negated) out += '!';
+    switch (operand.kind) {
+    case Operand::Kind::none: break;
+    case Operand::Kind::reg: out += name_at(names_.registers, operand.id); break;
+    case Operand::Kind::integer: out += integer_text(operand.value); break;
+    case Operand::Kind::f32_bits: out += fmt::format("0f{:08X}", static_cast<std::uint32_t>(operand.value)); break;
+    case Operand::Kind::f64_bits: out += fmt::format("0d{:016X}", static_cast<std::uint64_t>(operand.value)); break;
+    case Operand::Kind::special:
+        out += operand.id < special_registers().size() ? special_registers()[operand.id].name : "?";
+        break;
+    case Operand::Kind::symbol:
+        out += symbol_name(operand.scope, operand.id);
+        append_offset(out, operand.value);
+        break;
+    case Operand::Kind::label: out += name_at(names_.labels, operand.id); break;
+    case Operand::Kind::sink: out += '_'; break;
+    case Operand::Kind::vector:
+        out += '{';
+        for (std::size_t i = 0; i < operand.elements.size(); i++) {
+            if (i != 0) out += ", ";
+            append(out, operand.elements[i]);
+        }
+        out += '}';
+        break;
+    case Operand::Kind::address:
+        out += '[';
+        if (operand.base == Operand::Kind::reg || operand.base == Operand::Kind::symbol) {
+            out += operand.base == Operand::Kind::reg ? name_at(names_.registers, operand.id)
+                                                      : symbol_name(operand.scope, operand.id);
+            append_offset(out, operand.value);
+        } else {
+            out += integer_text(operand.value);
+        }
+        out += ']';
+        break;
+    }
+}
+
+void InstructionPrinter::append_operands(std::string& out, const Instruction& instruction) const {
+    const bool raw = instruction.form == raw_form || instruction.form >= forms().size();
+    const auto specs = raw ? std::span<const OperandSpec>{} : instruction.row().operands;
+    bool first = true;
+    bool join = false;
+    for (std::size_t i = 0; i < instruction.operands.size(); i++) {
+        const auto& operand = instruction.operands[i];
+        if (operand.kind == Operand::Kind::none) {
+            join = raw;
+            continue;
+        }
+        if (i < specs.size() && specs[i].joined) join = true;
+        out += first ? " " : join ? "|" : ", ";
+        append(out, operand);
+        first = join = false;
+    }
+}
+
+void InstructionPrinter::append(std::string& out, const Instruction& instruction) const {
+    if (instruction.guard) {
+        out += '@';
+        append(out, *instruction.guard);
+        out += ' ';
+    }
+    if (instruction.form == raw_form)
+        out += instruction.raw_mnemonic;
+    else if (instruction.form < forms().size())
+        out += mnemonic(instruction.row(), instruction.choices);
+    else
+        out += '?';
+    append_operands(out, instruction);
+    out += ';';
+}
+
+std::string print(const Function& function, const Instruction& instruction, const Module& module) {
+    std::string out;
+    InstructionPrinter(module, function).append(out, instruction);
+    return out;
+}
+
+} // namespace ptxgen
