@@ -20,8 +20,8 @@ struct Diagnostic {
     std::string message;     ///< what was expected, what was found, what to do
     std::string function;    ///< kernel or function, empty at module level
     int instruction = -1;    ///< index in the function's body, -1 if it is not about one
-    int operand = -1;        ///< position of the operand that it is about, -1 if it is not about one
     SourceLocation location; ///< in the parsed text; unknown for built code
+    int operand = -1;        ///< position of the operand that it is about, -1 if it is not about one
 };
 
 /// "file:line:col: error: message [rule]", or "kernel 'k', instruction 3: error: …" without a location.

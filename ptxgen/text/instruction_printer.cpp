@@ -13,9 +13,9 @@ const std::string& name_at(const std::vector<std::string>& names, std::uint32_t 
     return id < names.size() ? names[id] : unknown;
 }
 
+// ptxas reads [r+-4] but not [r-4].
 void append_offset(std::string& out, std::int64_t offset) {
-    if (offset > 0) out += '+';
-    if (offset != 0) out += fmt::format("{}", offset);
+    if (offset != 0) out += fmt::format("+{}", offset);
 }
 
 } // namespace

@@ -33,7 +33,8 @@ std::string describe(const Operand& operand) {
 std::optional<std::vector<ParsedOperand>> OperandParser::parse_list(bool branches) {
     branches_ = branches;
     std::vector<ParsedOperand> operands;
-    if (cursor_.peek().is(';')) return operands;
+    if (cursor_.peek().is(';') || cursor_.at_end()) return operands;
+    depth_ = 0;
     bool joined = false;
     while (true) {
         ParsedOperand parsed;

@@ -1,0 +1,1 @@
+namespace ptxgen { int zz_local_placeholder = 0; }
