@@ -129,8 +129,10 @@ void append_registers(std::string& out, const Function& function, const Function
     }
     std::map<Type, std::vector<const Family*>> ranges;
     for (auto& [key, family] : families) {
-        // A range declares all of its numbers: no good if they are sparse, or if another type has some of them.
-        family.ranged = types_of_prefix[family.prefix] == 1 && family.end <= 64 + 8 * family.members.size();
+        // A range declares all of its numbers: no good if they are sparse, if another type has some of them, or if a
+        // label may be called so.
+        family.ranged = family.prefix[0] == '%' && types_of_prefix[family.prefix] == 1 &&
+                        family.end <= 64 + 8 * family.members.size();
         if (family.ranged)
             ranges[family.type].push_back(&family);
         else

@@ -27,6 +27,10 @@ struct ParseResult {
 /// Reads PTX text. Goes on after an error, so that one run reports them all.
 ParseResult parse(std::string_view text);
 
+/// Diagnostics as a compiler shows them: "file:line:col: error: … [rule]", the line, and the offending token
+/// underlined.
+std::string render(const std::vector<Diagnostic>& diagnostics, std::string_view source, const std::string& file);
+
 /// Reads one instruction in the context of a function, as KernelBuilder::raw does: register and label names are those
 /// the function declares, and `{N}` stands for operands[N]. An opcode that the table lacks is accepted if
 /// `unknown_minimum` is given.
