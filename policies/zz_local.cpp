@@ -1,1 +1,0 @@
-namespace ptxgen { int zz_local_placeholder = 0; }
