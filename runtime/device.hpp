@@ -27,19 +27,19 @@ struct Dim3 {
 };
 
 struct LaunchConfig {
-    Dim3 grid;                       ///< CTAs
-    Dim3 block;                      ///< threads of a CTA
-    std::optional<Dim3> cluster;     ///< CTAs of a cluster
-    std::uint32_t shared_bytes = 0;  ///< dynamic shared memory of a CTA
-    bool cooperative = false;        ///< all CTAs are resident at once, or the launch fails
+    Dim3 grid = {};                   ///< CTAs
+    Dim3 block = {};                  ///< threads of a CTA
+    std::optional<Dim3> cluster = {}; ///< CTAs of a cluster
+    std::uint32_t shared_bytes = 0;   ///< dynamic shared memory of a CTA
+    bool cooperative = false;         ///< all CTAs are resident at once, or the launch fails
 };
 
 /// One kernel argument by value: a scalar, a DevicePtr, or any trivially copyable structure.
 class KernelArg {
 public:
     template <class T>
-        requires(std::is_trivially_copyable_v<T> && !std::is_same_v<T, KernelArg>)
-    KernelArg(const T& value) : bytes_(sizeof(T)) { // NOLINT(google-explicit-constructor): arguments are listed
+    requires(std::is_trivially_copyable_v<T> && !std::is_same_v<T, KernelArg>) KernelArg(const T& value)
+        : bytes_(sizeof(T)) { // NOLINT(google-explicit-constructor): arguments are listed
         std::memcpy(bytes_.data(), &value, sizeof(T));
     }
     explicit KernelArg(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
@@ -53,13 +53,13 @@ private:
 
 struct DeviceProperties {
     std::string name;
-    std::string driver;                   ///< "CUDA driver 13.0", "emulator"
-    Target target;                        ///< compute capability; the `a` variant where the device has one
-    PtxVersion ptx_version;               ///< the newest that it takes
+    std::string driver;     ///< "CUDA driver 13.0", "emulator"
+    Target target;          ///< compute capability; the `a` variant where the device has one
+    PtxVersion ptx_version; ///< the newest that it takes
     std::uint32_t multiprocessors = 0;
     std::uint32_t max_threads_per_block = 1024;
     std::uint32_t max_threads_per_multiprocessor = 2048;
-    std::uint32_t shared_bytes_per_block = 48 * 1024;       ///< without opting in
+    std::uint32_t shared_bytes_per_block = 48 * 1024; ///< without opting in
     std::uint32_t shared_bytes_per_block_optin = 48 * 1024;
     std::uint32_t shared_bytes_per_multiprocessor = 64 * 1024;
     std::uint32_t l2_bytes = 0;
