@@ -191,6 +191,10 @@ TEST_CASE("counts and lengths that do not fit the file are refused without alloc
         CHECK(message(Bytes().header(1, 0).add(huge).padding(64)).find("the name of tensor 0 of 1") !=
               std::string::npos);
     }
+    // One byte too long.
+    CHECK(
+        message(Bytes().header(0, 1).add<std::uint64_t>(14).padding(13)).find("is 14 bytes long, but only 13 bytes") !=
+        std::string::npos);
     // The second string of an array leaves the file.
     Bytes bytes;
     bytes.header(0, 1).text("k").add<std::uint32_t>(9).add<std::uint32_t>(8).add<std::uint64_t>(2).text("ok").add(
@@ -229,6 +233,7 @@ TEST_CASE("tensors that cannot be are refused") {
     CHECK(has(message(one_tensor({1ULL << 62, 2, 2, 2}, 0)), "a product below 2^64"));
     CHECK(has(message(one_tensor({1ULL << 62}, 0)), "take more than 2^64 bytes"));
     CHECK(has(message(one_tensor({1ULL << 61}, 0)), "lie outside the file"));
+    CHECK(has(message(one_tensor({(1ULL << 62) - 8}, 0, 32)), "lie outside the file")); // offset + bytes = 2^64
     CHECK(has(message(one_tensor({33}, 2)), "a row of 33 elements is no multiple of the 32 elements of a Q4_0 block"));
     CHECK(has(message(one_tensor({32}, 12)), "no multiple of the 256 elements of a Q4_K block"));
     CHECK(has(message(one_tensor({16}, 4000)), "type 4000 (?) is not supported"));

@@ -35,11 +35,11 @@ TEST_CASE("every kind of value is read back") {
         .number<std::int64_t>("i64", std::numeric_limits<std::int64_t>::min());
     writer.number("f32", 0.1F).number("f64", 0.1).boolean("yes", true).boolean("no", false).string("text", "a\0b\xff");
     writer.strings("strings", {"", "one", "two words"}).numbers<std::int32_t>("numbers", {1, -2, 3});
-    writer.numbers<float>("empty", {});
+    writer.numbers<float>("empty", {}).number<std::int16_t>("lowest", -128).number<std::int16_t>("too low", -129);
     const gguf::File file = open_ok(folder.write("values.gguf", writer.bytes()));
 
     CHECK(file.version() == 3);
-    CHECK(file.keys().size() == 16);
+    CHECK(file.keys().size() == 18);
     CHECK(file.keys().front() == "u8");
     CHECK(*file.get<std::uint8_t>("u8") == 200);
     CHECK(*file.get<std::int8_t>("i8") == -7);
@@ -65,6 +65,9 @@ TEST_CASE("every kind of value is read back") {
     CHECK(*file.get<std::uint64_t>("u8") == 200);
     CHECK(*file.get<std::int64_t>("i16") == -30000);
     CHECK(*file.get_or<std::uint32_t>("absent", 9) == 9);
+    CHECK(*file.get<std::int8_t>("lowest") == -128);
+    CHECK_FALSE(file.get<std::int8_t>("too low").ok());
+    CHECK_FALSE(file.get<std::int8_t>("u8").ok());
     CHECK(*file.get_or<std::uint32_t>("u16", 9) == 60000);
 }
 
