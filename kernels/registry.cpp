@@ -12,7 +12,11 @@
 namespace ptxgen::kernels {
 
 // Each family lists its kernels in kernels/<family>/register.cpp; a new family adds a line here and one below.
+std::vector<KernelSpec> attention_kernels();
+std::vector<KernelSpec> elementwise_kernels();
 std::vector<KernelSpec> gemv_kernels();
+std::vector<KernelSpec> norm_kernels();
+std::vector<KernelSpec> sampling_kernels();
 
 namespace {
 
@@ -21,7 +25,11 @@ std::vector<KernelSpec> all_kernels() {
     const auto add = [&](std::vector<KernelSpec> family) {
         for (auto& kernel : family) kernels.push_back(std::move(kernel));
     };
+    add(attention_kernels());
+    add(elementwise_kernels());
     add(gemv_kernels());
+    add(norm_kernels());
+    add(sampling_kernels());
     std::sort(kernels.begin(), kernels.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     return kernels;
 }
