@@ -140,6 +140,28 @@ TEST_CASE("gemma3 slides in all but every sixth layer") {
     CHECK(other->shape.rope_base(0) == 50000);
 }
 
+TEST_CASE("gemma3 files can state another sliding pattern, and the 27B model scales queries differently") {
+    const test::TemporaryFolder folder;
+    test::TinyModel tiny = test::tiny_model("gemma3");
+    const auto file = gguf::File::open(folder.write("gemma.gguf", test::tiny_model_file(tiny)));
+    REQUIRE(file.ok());
+    test::GgufWriter writer;
+    for (const std::string_view key : file->keys()) writer.copy(key, *file->find(key));
+    for (const gguf::Tensor& tensor : file->tensors())
+        writer.tensor(tensor.name, tensor.type, {tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions},
+                      {tensor.data, tensor.data + tensor.bytes});
+    writer.number<std::uint32_t>("gemma3.attention.sliding_window_pattern", 3);
+    const auto thirds = load_model(folder.write("thirds.gguf", writer.bytes()));
+    REQUIRE(thirds.ok());
+    for (std::uint32_t layer = 0; layer < 7; layer++) CHECK(thirds->shape.is_sliding(layer) == (layer % 3 != 2));
+
+    tiny.layers = 62;
+    tiny.head_dim = tiny.rope_dim = 40;
+    const auto deep = load_model(folder.write("deep.gguf", test::tiny_model_file(tiny)));
+    REQUIRE(deep.ok());
+    CHECK(deep->shape.query_scale == doctest::Approx(1 / std::sqrt(96.0 / 4)));
+}
+
 TEST_CASE("a missing key is named, where no default is known") {
     for (const char* name : {"qwen2", "qwen3", "llama-spm", "gemma3"}) {
         CAPTURE(name);
