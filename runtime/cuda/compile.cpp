@@ -43,21 +43,18 @@ private:
     unsigned count_ = 0;
 };
 
-/// What the reason of a failure means for this module.
+/// What of the module's header explains a failure on this device. The driver's code alone does not tell: the linker
+/// reports a version that is too new as invalid PTX.
 std::string explain(abi::Code code, const PtxHeader& header, const runtime::DeviceProperties& device) {
-    switch (code) {
-    case abi::Code::unsupported_ptx_version:
+    const auto version = parse_ptx_version(header.version);
+    if (code == abi::Code::unsupported_ptx_version || (version && *version > device.ptx_version))
         return fmt::format("; the module says .version {}, this driver takes PTX up to {}: emit it for that version, "
                            "or update the driver",
                            header.version, to_string(device.ptx_version));
-    case abi::Code::no_binary_for_gpu:
-    case abi::Code::invalid_ptx:
-        if (const auto target = parse_target(header.target); target && !device.target.provides(*target))
-            return fmt::format("; the module says .target {}, which does not run on this device, {}", header.target,
-                               to_string(device.target));
-        return {};
-    default: return {};
-    }
+    if (const auto target = parse_target(header.target); target && !device.target.provides(*target))
+        return fmt::format("; the module says .target {}, which does not run on this device, {}", header.target,
+                           to_string(device.target));
+    return {};
 }
 
 class Compiler {

@@ -115,6 +115,11 @@ TEST_CASE("reasons that are known are explained") {
     REQUIRE_FALSE(module);
     CHECK(contains(module.error().message, "the module says .version 9.4, this driver takes PTX up to 9.0"));
 
+    fake->failures["cuModuleLoadDataEx"] = 218;
+    module = fake.device().load(".version 9.4\n.target sm_75\n");
+    REQUIRE_FALSE(module);
+    CHECK(contains(module.error().message, "the module says .version 9.4, this driver takes PTX up to 9.0"));
+
     fake->failures["cuModuleLoadDataEx"] = 209;
     module = fake.device().load(".version 8.0\n.target sm_100a\n");
     REQUIRE_FALSE(module);
