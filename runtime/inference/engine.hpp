@@ -1,0 +1,55 @@
+#pragma once
+
+#include "ptxgen/base/result.hpp"
+#include "runtime/device.hpp"
+#include "runtime/inference/model.hpp"
+#include "runtime/inference/tokenizer.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+namespace ptxgen {
+
+/// Storage of the key and value cache.
+enum class KvType : std::uint8_t { f32, f16 };
+
+struct EngineOptions {
+    std::uint32_t context = 0; ///< positions that the cache holds; 0: the model's, at most 4096
+    KvType kv = KvType::f32;
+    std::uint32_t chunk = 64; ///< prompt tokens that one round of launches evaluates at most
+    /// Called while weights are uploaded and kernels compiled, with a share of the work in [0, 1].
+    std::function<void(double)> on_progress;
+};
+
+/// Evaluates a model token by token, keeping the keys and values of what it has seen. One engine serves one sequence.
+class Engine {
+public:
+    virtual ~Engine() = default;
+
+    /// Appends tokens to the sequence and gives the logits of the last one, `vocab` floats that stay valid until the
+    /// next call. Errors: an id outside the vocabulary, no room in the context, whatever the device says.
+    virtual Result<std::span<const float>> evaluate(std::span<const TokenId> ids) = 0;
+    /// The same, with the logits of every position, in order.
+    using OnLogits = std::function<Status(std::span<const float>)>;
+    virtual Status evaluate_all(std::span<const TokenId> ids, const OnLogits& on_logits) = 0;
+
+    /// Forgets all positions from this one on.
+    virtual Status rewind(std::uint32_t position) = 0;
+
+    virtual std::uint32_t position() const = 0; ///< tokens in the cache
+    virtual std::uint32_t context() const = 0;  ///< tokens that it can hold
+    virtual std::uint64_t launches() const = 0; ///< kernels launched so far
+};
+
+/// The engine that launches one kernel per operation. Builds the kernels for this model and device and uploads the
+/// weights as they are in the file. Errors: a context beyond the model's; too little device memory (needed and free,
+/// before any work); a kernel that the device does not take.
+Result<std::unique_ptr<Engine>> create_graph_engine(runtime::Device& device, const Model& model,
+                                                    const EngineOptions& options = {});
+
+/// Device memory that create_graph_engine will take, in bytes.
+std::uint64_t graph_engine_bytes(const Model& model, const EngineOptions& options);
+
+} // namespace ptxgen
