@@ -191,8 +191,8 @@ Operand FunctionState::immediate_float(Type type, double value) {
 
 Operand FunctionState::immediate_signed(Type type, std::int64_t value) {
     if (type == Type::f32 || type == Type::f64) return immediate_float(type, static_cast<double>(value));
-    const unsigned width = bit_width(type);
-    if (width < 64) {
+    const unsigned width = bit_width(type); // 0: an immediate of the instruction, whose range the verifier knows
+    if (width > 0 && width < 64) {
         const std::int64_t low = -(std::int64_t{1} << (width - 1));
         const std::int64_t high = (std::int64_t{1} << width) - 1;
         if (value < low || value > high)
@@ -204,7 +204,7 @@ Operand FunctionState::immediate_signed(Type type, std::int64_t value) {
 Operand FunctionState::immediate_unsigned(Type type, std::uint64_t value) {
     if (type == Type::f32 || type == Type::f64) return immediate_float(type, static_cast<double>(value));
     const unsigned width = bit_width(type);
-    if (width < 64 && value >> width != 0)
+    if (width > 0 && width < 64 && value >> width != 0)
         error("immediate-range", fmt::format("immediate {} does not fit a {}", value, to_string(type)));
     return Operand::integer(static_cast<std::int64_t>(value));
 }

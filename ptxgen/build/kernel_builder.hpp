@@ -95,12 +95,12 @@ public:
         return Var<T>(*state_, state_->new_register(T::type));
     }
     template <value_type T, class A>
-    Var<T> var(const A& initial) {
+    Var<T> var(A&& initial) {
         Var<T> variable = var<T>();
-        if constexpr (std::is_arithmetic_v<A>)
+        if constexpr (std::is_arithmetic_v<std::remove_cvref_t<A>>)
             variable = initial;
         else
-            variable = Val<T>(initial);
+            variable = Val<T>(std::forward<A>(initial)); // a result that nobody holds is computed into the variable
         return variable;
     }
     /// N registers that are assigned, all with one initial value.
