@@ -14,6 +14,7 @@ namespace ptxgen::kernels {
 // Each family lists its kernels in kernels/<family>/register.cpp; a new family adds a line here and one below.
 std::vector<KernelSpec> attention_kernels();
 std::vector<KernelSpec> elementwise_kernels();
+std::vector<KernelSpec> gather_kernels();
 std::vector<KernelSpec> gemv_kernels();
 std::vector<KernelSpec> norm_kernels();
 std::vector<KernelSpec> sampling_kernels();
@@ -27,6 +28,7 @@ std::vector<KernelSpec> all_kernels() {
     };
     add(attention_kernels());
     add(elementwise_kernels());
+    add(gather_kernels());
     add(gemv_kernels());
     add(norm_kernels());
     add(sampling_kernels());

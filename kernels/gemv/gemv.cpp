@@ -1,0 +1,147 @@
+#include "kernels/gemv/gemv.hpp"
+
+#include "kernels/gemv/unit_product.hpp"
+
+#include <bit>
+#include <fmt/format.h>
+
+namespace ptxgen::kernels {
+namespace {
+
+/// Sums over the lanes that share a row; every one of them gets the sum.
+Val<f32> sum_over_lanes(KernelBuilder& k, Val<f32> value, std::uint32_t lanes) {
+    std::vector<Val<f32>> sums{value};
+    for (std::uint32_t distance = lanes / 2; distance > 0; distance /= 2) {
+        const auto other = k.shfl_sync_bfly(sums.back(), distance, 31U, 0xFFFFFFFFU);
+        sums.push_back(sums.back() + other);
+    }
+    return sums.back();
+}
+
+/// A pointer at element `row · stride` of a matrix.
+template <class T>
+Val<global_ptr<T>> row_at(KernelBuilder& k, const Val<global_ptr<T>>& base, const Val<u32>& row,
+                          std::uint64_t row_bytes) {
+    if (row_bytes <= 0xFFFFFFFFU)
+        return k.mad_wide(row, static_cast<std::uint32_t>(row_bytes), base.template as<u64>())
+            .template as<global_ptr<T>>();
+    const auto wide = k.cvt<u64>(row);
+    return k.mad_lo(wide, row_bytes, base.template as<u64>()).template as<global_ptr<T>>();
+}
+
+} // namespace
+
+void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& operands, const Val<u32>& row_tile,
+               const Val<u32>& first_token) {
+    const auto decoder = unit_decoder(config.type, config.cols);
+    const UnitShape& shape = decoder->shape();
+    const std::uint32_t lanes = config.lanes_per_row;
+    const std::uint32_t rows_each = config.rows_per_lane;
+    const std::uint32_t tile = config.token_tile;
+    const std::uint32_t blocks = config.cols / shape.block_elements;
+    const std::uint32_t units = blocks * shape.units;
+    const std::uint64_t row_size = row_bytes(config.type, config.cols);
+    const LabelRef done = k.label("gemv_done");
+
+    k.comment(fmt::format("{} lanes a row, {} rows a lane", lanes, rows_each));
+    const Val<u32> lane = k.laneid;
+    const auto part = lane & (lanes - 1);
+    const auto wanted_row = row_tile * gemv_rows_per_warp(config) + (lane >> std::countr_zero(lanes)) * rows_each;
+    k.bra_if(row_tile * gemv_rows_per_warp(config) >= config.rows, done);
+    // Lanes beyond the last row repeat the last ones and do not store.
+    const auto row = k.min(wanted_row, config.rows - rows_each);
+
+    if (shape.units > 1) decoder->select_unit(k, part & (shape.units - 1));
+    const auto block = part >> std::countr_zero(shape.units);
+    auto weights =
+        k.var<global_ptr<const u8>>(row_at(k, row_at(k, operands.weights, row, row_size), block, shape.block_bytes));
+
+    // Tokens beyond the last repeat the last one.
+    std::vector<Val<u32>> tokens;
+    std::vector<Var<global_ptr<const f32>>> x;
+    for (std::uint32_t t = 0; t < tile; t++) {
+        tokens.push_back(t == 0 ? first_token : k.min(first_token + t, operands.tokens - 1U));
+        const auto from = row_at(k, row_at(k, operands.x, tokens[t], std::uint64_t{config.cols} * 4), block,
+                                 shape.block_elements * 4);
+        if (shape.units > 1)
+            x.push_back(k.var<global_ptr<const f32>>(from + decoder->element_offset(k)));
+        else
+            x.push_back(k.var<global_ptr<const f32>>(from));
+    }
+
+    UnitProduct product(k, *decoder, rows_each, tile, row_size);
+    const std::uint32_t block_step = lanes / shape.units;
+    auto left = k.var<s32>(static_cast<std::int32_t>(units) - part.as<s32>());
+    const LabelRef loop = k.label("gemv_units"), sum = k.label("gemv_sum");
+    if (lanes > units) k.bra_if(left <= 0, sum);
+    k.place(loop);
+    product.accumulate(weights, x);
+    if (units > lanes) {
+        weights += block_step * shape.block_bytes;
+        for (auto& pointer : x) pointer += block_step * shape.block_elements;
+        left -= lanes;
+        k.bra_if(left > 0, loop);
+    }
+    k.place(sum);
+
+    std::vector<Val<f32>> sums;
+    for (std::uint32_t r = 0; r < rows_each; r++)
+        for (std::uint32_t t = 0; t < tile; t++) sums.push_back(sum_over_lanes(k, product.sum(r, t), lanes));
+
+    if (lanes > 1) k.bra_if(part != 0U, done);
+    for (std::uint32_t r = 0; r < rows_each; r++) {
+        const auto row_valid = row + r >= wanted_row;
+        for (std::uint32_t t = 0; t < tile; t++) {
+            const auto store = [&] {
+                Val<f32> value = sums[r * tile + t];
+                std::vector<Val<f32>> terms{value};
+                if (operands.bias) terms.push_back(terms.back() + k.ld(*operands.bias + row + r));
+                const auto at = k.mad_lo(tokens[t], config.rows, row);
+                if (operands.residual) terms.push_back(terms.back() + k.ld(*operands.residual + at + r));
+                k.st(operands.y + at + r, terms.back());
+            };
+            if (t == 0)
+                k.predicated(row_valid, store);
+            else
+                k.predicated(row_valid & (first_token + t < operands.tokens), store);
+        }
+    }
+    k.place(done);
+}
+
+Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, std::optional<PtxVersion> version) {
+    const auto checked = completed(given);
+    if (!checked) return checked.error();
+    const GemvConfig& config = *checked;
+
+    ModuleBuilder module(target, version);
+    KernelBuilder k = module.kernel(gemv_name(config.type));
+    k.max_threads(32 * config.warps_per_cta);
+    const auto weights = k.param<global_ptr<const u8>>(
+        "weights", fmt::format("{} [{}][{}] as stored, 32-byte aligned", name(config.type), config.rows, config.cols));
+    const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}], 16-byte aligned", config.cols));
+    const auto y = k.param<global_ptr<f32>>("y", fmt::format("f32 [tokens][{}], the result", config.rows));
+    GemvOperands operands{weights, x, y, std::nullopt, std::nullopt, k.imm<u32>(0)};
+    if (config.bias)
+        operands.bias.emplace(k.param<global_ptr<const f32>>("bias", fmt::format("f32 [{}]", config.rows)));
+    if (config.residual)
+        operands.residual.emplace(
+            k.param<global_ptr<const f32>>("residual", fmt::format("f32 [tokens][{}], may be y", config.rows)));
+    const auto tokens = k.param<u32>("tokens", "rows of x");
+    const auto warp = k.ctaid.x * config.warps_per_cta + (k.tid.x >> 5U);
+    emit_gemv(k, config, {weights, x, y, operands.bias, operands.residual, tokens}, warp,
+              k.ctaid.y * config.token_tile);
+
+    LaunchShape launch;
+    launch.grid_x = fmt::format("ceil(rows / {})", gemv_rows_per_warp(config) * config.warps_per_cta);
+    launch.grid_y = config.token_tile == 1 ? "tokens" : fmt::format("ceil(tokens / {})", config.token_tile);
+    launch.block_x = 32 * config.warps_per_cta;
+    return finish(std::move(module), std::move(launch));
+}
+
+Grid gemv_grid(const GemvConfig& config, std::uint32_t tokens) {
+    return {ceil_div(config.rows, gemv_rows_per_warp(config) * config.warps_per_cta),
+            ceil_div(tokens, config.token_tile), 1};
+}
+
+} // namespace ptxgen::kernels
