@@ -16,6 +16,7 @@ std::vector<KernelSpec> attention_kernels();
 std::vector<KernelSpec> elementwise_kernels();
 std::vector<KernelSpec> gather_kernels();
 std::vector<KernelSpec> gemv_kernels();
+std::vector<KernelSpec> matmul_kernels();
 std::vector<KernelSpec> norm_kernels();
 std::vector<KernelSpec> sampling_kernels();
 
@@ -30,6 +31,7 @@ std::vector<KernelSpec> all_kernels() {
     add(elementwise_kernels());
     add(gather_kernels());
     add(gemv_kernels());
+    add(matmul_kernels());
     add(norm_kernels());
     add(sampling_kernels());
     std::sort(kernels.begin(), kernels.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
