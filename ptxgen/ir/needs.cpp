@@ -3,7 +3,7 @@
 #include "ptxgen/ir/directive.hpp"
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -37,7 +37,7 @@ private:
     void signature(const Function& function) {
         location_ = function.location;
         for (const auto& [name, arguments] : function.directives)
-            if (const auto* directive = find_function_directive(name); directive && directives_.insert(name).second)
+            if (const auto* directive = find_function_directive(name); directive && first_time(directives_, name))
                 push("." + name, {{directive->minimum}});
         std::uint64_t bytes = 0;
         for (const auto& parameter : function.parameters) bytes += parameter.byte_size();
@@ -52,7 +52,7 @@ private:
             return;
         }
         if (instruction.form >= forms().size()) return;
-        if (!instructions_.insert({instruction.form, instruction.choices}).second) return;
+        if (!first_time(instructions_, {instruction.form, instruction.choices})) return;
         const Form& form = instruction.row();
         std::vector<std::vector<Minimum>> parts;
         for (const auto& part : requirements(form, instruction.choices))
@@ -62,28 +62,33 @@ private:
 
     void add(const Function& function, const Operand& operand) {
         if (operand.kind == Operand::Kind::special && operand.id < special_registers().size() &&
-            specials_.insert(operand.id).second) {
+            first_time(specials_, operand.id)) {
             const auto& special = special_registers()[operand.id];
             push(std::string(special.name), {{special.minimum}});
         }
         if (operand.kind == Operand::Kind::reg && operand.id < function.registers.size() &&
-            bit_width(function.registers[operand.id].type) == 128 && !b128_) {
-            b128_ = true;
+            bit_width(function.registers[operand.id].type) == 128 && first_time(specials_, UINT32_MAX))
             push("a 128-bit register", {{b128_minimum}});
-        }
         for (const auto& element : operand.elements) add(function, element);
     }
 
+    /// Whether `key` is new; a known one gets another place.
+    template <class Key>
+    bool first_time(std::map<Key, std::size_t>& known, const Key& key) {
+        const auto [at, inserted] = known.try_emplace(key, needs_.size());
+        if (!inserted) needs_[at->second].places.push_back({function_, instruction_, location_});
+        return inserted;
+    }
+
     void push(std::string what, std::vector<std::vector<Minimum>> parts, std::optional<Minimum> removed = {}) {
-        needs_.push_back({std::move(parts), removed, std::move(what), function_, instruction_, location_});
+        needs_.push_back({std::move(parts), removed, std::move(what), {{function_, instruction_, location_}}});
     }
 
     const Module& module_;
     std::vector<Need> needs_;
-    std::set<std::pair<std::uint16_t, Choices>> instructions_;
-    std::set<std::uint32_t> specials_;
-    std::set<std::string> directives_;
-    bool b128_ = false;
+    std::map<std::pair<std::uint16_t, Choices>, std::size_t> instructions_;
+    std::map<std::uint32_t, std::size_t> specials_; ///< UINT32_MAX: 128-bit registers
+    std::map<std::string, std::size_t> directives_;
     int function_ = -1;
     int instruction_ = -1;
     SourceLocation location_;

@@ -11,10 +11,13 @@ namespace ptxgen {
 struct Need {
     std::vector<std::vector<Minimum>> parts; ///< each satisfied by any one of its alternatives
     std::optional<Minimum> removed;          ///< gone from this version on for targets that provide this one
-    std::string what;  ///< as printed, for messages: "mma.sync.aligned.m16n8k16…", "%clusterid.x"
-    int function = -1; ///< index in Module::functions of the first that has it
-    int instruction = -1;
-    SourceLocation location;
+    std::string what; ///< as printed, for messages: "mma.sync.aligned.m16n8k16…", "%clusterid.x"
+    struct Place {
+        int function = -1;    ///< index in Module::functions
+        int instruction = -1; ///< -1: the function's signature
+        SourceLocation location;
+    };
+    std::vector<Place> places; ///< everywhere that it stands, in the order of the text
 
     /// The lowest version with which `target` has it, nothing if no version has.
     std::optional<PtxVersion> lowest_version(Target target) const;
@@ -23,7 +26,7 @@ struct Need {
     std::string describe(std::optional<PtxVersion> version, std::optional<Target> target) const;
 };
 
-/// Needs of a module in the order of its text; each distinct one once, at its first place.
+/// Needs of a module, each distinct one once, in the order of their first places.
 std::vector<Need> collect_needs(const Module& module);
 
 } // namespace ptxgen

@@ -43,13 +43,14 @@ std::vector<Candidate> candidates(const Module& module) {
 
 std::string place(const Module& module, const Need& need) {
     std::string text = fmt::format("'{}'", need.what);
-    if (need.function < 0) return text;
-    const auto& function = module.functions[static_cast<std::size_t>(need.function)];
+    const auto& first = need.places.front();
+    if (first.function < 0) return text;
+    const auto& function = module.functions[static_cast<std::size_t>(first.function)];
     text += fmt::format(" in {} '{}'", function.is_kernel ? "kernel" : "function", function.name);
-    if (need.location.line != 0)
-        text += fmt::format(" (line {})", need.location.line);
-    else if (need.instruction >= 0)
-        text += fmt::format(" (instruction {})", need.instruction);
+    if (first.location.line != 0)
+        text += fmt::format(" (line {})", first.location.line);
+    else if (first.instruction >= 0)
+        text += fmt::format(" (instruction {})", first.instruction);
     return text;
 }
 

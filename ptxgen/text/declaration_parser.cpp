@@ -285,6 +285,12 @@ bool parse_registers(Cursor& cursor, std::vector<RegisterDeclaration>& out) {
     }
     const auto type = parse_declared_type(cursor);
     if (!type) return false;
+    if (*type == Type::bf16 || *type == Type::bf16x2) {
+        cursor.error("register-type",
+                     fmt::format("values of type .{} live in .b{} registers", to_string(*type), bit_width(*type)),
+                     cursor.previous().location);
+        return false;
+    }
     do {
         RegisterDeclaration declaration;
         const Token& name = cursor.peek();
