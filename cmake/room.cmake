@@ -38,3 +38,8 @@ function(ptxgen_room name)
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${PTXGEN_INSTALL_INCLUDEDIR}>)
   target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS} $<BUILD_INTERFACE:ptxgen_settings>)
 endfunction()
+
+# Code that runs once per kernel or test, not per element: builds faster with less optimisation, and nobody waits for it.
+function(ptxgen_lightly_optimised target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
