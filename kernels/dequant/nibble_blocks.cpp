@@ -7,10 +7,10 @@
 namespace ptxgen::kernels {
 namespace {
 
-enum class Scale : std::uint8_t { half, half_and_minimum, e8m0 };
+enum class Scale : std::uint8_t { half, half_and_minimum, e8m0, iq4_xs };
 
 /// A block of 32 weights: scale, then perhaps 32 fifth bits, then 16 bytes whose low nibbles are elements 0 to 15 and
-/// whose high nibbles are 16 to 31.
+/// whose high nibbles are 16 to 31. IQ4_XS has eight of these behind a header with all scales.
 struct NibbleFormat {
     TensorType type;
     Scale scale;
@@ -27,6 +27,7 @@ constexpr NibbleFormat formats[] = {
     {TensorType::q5_0, Scale::half, 2, 6, 2, nullptr, 16},
     {TensorType::q5_1, Scale::half_and_minimum, 4, 8, 8, nullptr, 0},
     {TensorType::iq4_nl, Scale::half, -1, 2, 2, &iq4_table, 128},
+    {TensorType::iq4_xs, Scale::iq4_xs, -1, 8, 8, &iq4_table, 128},
     {TensorType::mxfp4, Scale::e8m0, -1, 1, 1, &e2m1_table, 12},
 };
 
@@ -42,25 +43,46 @@ Val<f32> e8m0_scale(KernelBuilder& k, const Val<u32>& e) {
 
 class NibbleUnit : public LoadedUnit {
 public:
-    NibbleUnit(KernelBuilder& k, const NibbleFormat& format, const WeightPtr& block) : k_(k), format_(format) {
+    /// `part`: which 32 weights of an IQ4_XS block.
+    NibbleUnit(KernelBuilder& k, const NibbleFormat& format, const WeightPtr& block, std::optional<Val<u32>> part)
+        : k_(k), format_(format), part_(part) {
         switch (format.scale) {
         case Scale::half: raw_scale_.push_back(k.ld(block.as<global_ptr<const f16>>())); break;
         case Scale::half_and_minimum:
             for (const auto& half : k.ld(block.as<global_ptr<const f16>>(), v2)) raw_scale_.push_back(half);
             break;
-        case Scale::e8m0: exponent_.emplace(k.ld_wide<u32>(block)); break;
+        case Scale::e8m0: header_.push_back(k.ld_wide<u32>(block)); break;
+        case Scale::iq4_xs:
+            raw_scale_.push_back(k.ld(block.as<global_ptr<const f16>>()));
+            header_.push_back(k.ld_wide<u32>((block + 2).as<global_ptr<const u16>>()));
+            header_.push_back(k.ld((block + 4).as<global_ptr<const u32>>()));
+            break;
         }
         if (format.fifth_bits_at >= 0)
             fifth_bits_ = load_words(k, block + format.fifth_bits_at, 1, format.alignment >= 4 ? 4 : 2);
-        nibbles_ = load_words(k, block + format.nibbles_at, 4, format.alignment);
+        if (part)
+            nibbles_ = load_words(k, block + *part * 16U + format.nibbles_at, 4, format.alignment);
+        else
+            nibbles_ = load_words(k, block + format.nibbles_at, 4, format.alignment);
     }
 
     void prepare() override {
-        if (exponent_)
-            scales_.push_back(e8m0_scale(k_, *exponent_));
-        else
+        switch (format_.scale) {
+        case Scale::half: scales_.push_back(k_.cvt<f32>(raw_scale_[0])); break;
+        case Scale::half_and_minimum:
             scales_.push_back(k_.cvt<f32>(raw_scale_[0]));
-        if (format_.scale == Scale::half_and_minimum) minima_.push_back(k_.cvt<f32>(raw_scale_[1]));
+            minima_.push_back(k_.cvt<f32>(raw_scale_[1]));
+            break;
+        case Scale::e8m0: scales_.push_back(e8m0_scale(k_, header_[0])); break;
+        case Scale::iq4_xs: {
+            // Six bits, of which two stand apart.
+            const auto high = k_.bfe(header_[0], *part_ * 2U, 2U);
+            const auto low = k_.bfe(header_[1], *part_ * 4U, 4U);
+            const auto bits = k_.cvt<f32>(k_.mad_lo(high, 16U, low), rn);
+            const auto d = k_.cvt<f32>(raw_scale_[0]);
+            scales_.push_back(k_.fma(d, bits, d * -32.0F));
+        }
+        }
     }
 
     // Chunks 2w and 2w + 1 are the low and the high nibbles of word w.
@@ -93,17 +115,18 @@ public:
 private:
     KernelBuilder k_;
     const NibbleFormat& format_;
+    std::optional<Val<u32>> part_;
     std::vector<Val<f16>> raw_scale_;
-    std::optional<Val<u32>> exponent_;
-    std::vector<Val<u32>> fifth_bits_, nibbles_;
+    std::vector<Val<u32>> header_, fifth_bits_, nibbles_;
     std::optional<std::array<Val<u32>, 2>> looked_up_;
 };
 
 class NibbleBlockDecoder : public UnitDecoder {
 public:
     explicit NibbleBlockDecoder(const NibbleFormat& format) : format_(format) {
-        shape_.block_elements = 32;
+        shape_.block_elements = tensor_type_info(format.type).block_elements;
         shape_.block_bytes = tensor_type_info(format.type).block_bytes;
+        shape_.units = shape_.block_elements / 32;
         for (std::uint32_t word = 0; word < 4; word++) {
             shape_.chunks.push_back({4 * word, 0});
             shape_.chunks.push_back({4 * word + 16, 0});
@@ -113,12 +136,15 @@ public:
         shape_.offset = has_small_bytes(format) ? small_byte_offset + format.zero : 0;
     }
 
+    void select_unit(KernelBuilder&, const Val<u32>& unit) override { part_.emplace(unit); }
+    Val<u32> element_offset(KernelBuilder& k) override { return part_ ? *part_ * 32U : k.imm<u32>(0); }
     std::unique_ptr<LoadedUnit> load(KernelBuilder& k, const WeightPtr& block) override {
-        return std::make_unique<NibbleUnit>(k, format_, block);
+        return std::make_unique<NibbleUnit>(k, format_, block, part_);
     }
 
 private:
     const NibbleFormat& format_;
+    std::optional<Val<u32>> part_;
 };
 
 } // namespace

@@ -17,8 +17,15 @@ std::unique_ptr<UnitDecoder> unit_decoder(TensorType type, std::uint32_t cols) {
     case TensorType::q5_0:
     case TensorType::q5_1:
     case TensorType::iq4_nl:
+    case TensorType::iq4_xs:
     case TensorType::mxfp4: return nibble_block_decoder(type);
-    default: break;
+    case TensorType::q4_k:
+    case TensorType::q5_k: return scale_min_decoder(type);
+    case TensorType::q2_k:
+    case TensorType::q3_k:
+    case TensorType::q6_k: return interleaved_decoder(type);
+    case TensorType::q8_1:
+    case TensorType::q8_k: break;
     }
     assert(!"a type that holds no weights");
     return nullptr;
@@ -26,11 +33,8 @@ std::unique_ptr<UnitDecoder> unit_decoder(TensorType type, std::uint32_t cols) {
 
 std::vector<TensorType> weight_types() {
     std::vector<TensorType> types;
-    for (const auto& info : tensor_types()) {
-        if (info.type == TensorType::q8_1 || info.type == TensorType::q8_k) continue;
-        if (info.block_elements == 256) continue;
-        types.push_back(info.type);
-    }
+    for (const auto& info : tensor_types())
+        if (info.type != TensorType::q8_1 && info.type != TensorType::q8_k) types.push_back(info.type);
     return types;
 }
 

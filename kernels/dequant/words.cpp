@@ -44,13 +44,6 @@ std::vector<Val<u32>> load_words(KernelBuilder& k, const WeightPtr& at, std::uin
     return words;
 }
 
-Val<f32> load_half(KernelBuilder& k, const WeightPtr& at) { return k.cvt<f32>(k.ld(at.as<global_ptr<const f16>>())); }
-
-std::array<Val<f32>, 2> load_halves(KernelBuilder& k, const WeightPtr& at) {
-    const auto halves = k.ld(at.as<global_ptr<const f16>>(), v2);
-    return {k.cvt<f32>(halves[0]), k.cvt<f32>(halves[1])};
-}
-
 Val<u32> mask_or(KernelBuilder& k, const Val<u32>& value, std::uint32_t mask, const Val<u32>& other) {
     return k.lop3(value, mask, other, 0xEA); // (a & b) | c
 }
@@ -74,7 +67,8 @@ std::array<Val<u32>, 2> look_up_nibbles(KernelBuilder& k, const Val<u32>& nibble
         return k.prmt(lower, upper, top);
     };
     const auto first = look_up(low_bits, top_bits);
-    const auto second = look_up(low_bits >> 16U, top_bits >> 16U);
+    const auto low_bits_above = low_bits >> 16U;
+    const auto second = look_up(low_bits_above, top_bits >> 16U);
     return {first, second};
 }
 

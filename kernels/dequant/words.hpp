@@ -11,11 +11,6 @@ namespace ptxgen::kernels {
 
 /// `count` 32-bit words from memory of some alignment in bytes, by the widest loads that it allows.
 std::vector<Val<u32>> load_words(KernelBuilder& k, const WeightPtr& at, std::uint32_t count, std::uint32_t alignment);
-/// An f16 in memory, converted.
-Val<f32> load_half(KernelBuilder& k, const WeightPtr& at);
-/// Two f16 in a row, 4-byte aligned.
-std::array<Val<f32>, 2> load_halves(KernelBuilder& k, const WeightPtr& at);
-
 /// (value & mask) | other in one instruction.
 Val<u32> mask_or(KernelBuilder& k, const Val<u32>& value, std::uint32_t mask, const Val<u32>& other);
 

@@ -9,8 +9,8 @@ namespace ptxgen::kernels {
 namespace {
 
 /// Sums over the lanes that share a row; every one of them gets the sum.
-Val<f32> sum_over_lanes(KernelBuilder& k, Val<f32> value, std::uint32_t lanes) {
-    std::vector<Val<f32>> sums{value};
+Val<f32> sum_over_lanes(KernelBuilder& k, const Var<f32>& value, std::uint32_t lanes) {
+    std::vector<Val<f32>> sums{Val<f32>(k.state(), value.operand())};
     for (std::uint32_t distance = lanes / 2; distance > 0; distance /= 2) {
         const auto other = k.shfl_sync_bfly(sums.back(), distance, 31U, 0xFFFFFFFFU);
         sums.push_back(sums.back() + other);
@@ -45,14 +45,17 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& o
 
     k.comment(fmt::format("{} lanes a row, {} rows a lane", lanes, rows_each));
     const Val<u32> lane = k.laneid;
+    // Each statement emits one thing, since compilers order the sides of an operator as they like.
+    const auto tile_row = row_tile * gemv_rows_per_warp(config);
+    k.bra_if(tile_row >= config.rows, done);
     const auto part = lane & (lanes - 1);
-    const auto wanted_row = row_tile * gemv_rows_per_warp(config) + (lane >> std::countr_zero(lanes)) * rows_each;
-    k.bra_if(row_tile * gemv_rows_per_warp(config) >= config.rows, done);
+    const auto team = lane >> std::countr_zero(lanes);
+    const auto wanted_row = k.mad_lo(team, rows_each, tile_row);
     // Lanes beyond the last row repeat the last ones and do not store.
     const auto row = k.min(wanted_row, config.rows - rows_each);
 
     if (shape.units > 1) decoder->select_unit(k, part & (shape.units - 1));
-    const auto block = part >> std::countr_zero(shape.units);
+    const auto block = shape.units > 1 ? part >> std::countr_zero(shape.units) : part;
     auto weights =
         k.var<global_ptr<const u8>>(row_at(k, row_at(k, operands.weights, row, row_size), block, shape.block_bytes));
 
@@ -89,21 +92,26 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& o
         for (std::uint32_t t = 0; t < tile; t++) sums.push_back(sum_over_lanes(k, product.sum(r, t), lanes));
 
     if (lanes > 1) k.bra_if(part != 0U, done);
-    for (std::uint32_t r = 0; r < rows_each; r++) {
-        const auto row_valid = row + r >= wanted_row;
-        for (std::uint32_t t = 0; t < tile; t++) {
-            const auto store = [&] {
-                Val<f32> value = sums[r * tile + t];
-                std::vector<Val<f32>> terms{value};
-                if (operands.bias) terms.push_back(terms.back() + k.ld(*operands.bias + row + r));
-                const auto at = k.mad_lo(tokens[t], config.rows, row);
-                if (operands.residual) terms.push_back(terms.back() + k.ld(*operands.residual + at + r));
-                k.st(operands.y + at + r, terms.back());
-            };
-            if (t == 0)
-                k.predicated(row_valid, store);
-            else
-                k.predicated(row_valid & (first_token + t < operands.tokens), store);
+    std::vector<Val<f32>> biases;
+    for (std::uint32_t r = 0; operands.bias && r < rows_each; r++) biases.push_back(k.ld(*operands.bias + row + r));
+    std::vector<Pred> row_valid;
+    for (std::uint32_t r = 0; r < rows_each; r++)
+        row_valid.push_back(r == 0 ? row >= wanted_row : row + r >= wanted_row);
+    const std::uint64_t y_row = std::uint64_t{config.rows} * 4;
+    for (std::uint32_t t = 0; t < tile; t++) {
+        const auto y = row_at(k, operands.y, tokens[t], y_row) + row;
+        std::optional<Val<global_ptr<const f32>>> residual;
+        if (operands.residual) residual.emplace(row_at(k, *operands.residual, tokens[t], y_row) + row);
+        std::optional<Pred> token_valid;
+        if (t > 0) token_valid.emplace(first_token + t < operands.tokens);
+        for (std::uint32_t r = 0; r < rows_each; r++) {
+            const auto valid = token_valid ? row_valid[r] & *token_valid : row_valid[r];
+            k.predicated(valid, [&] {
+                std::vector<Val<f32>> terms{sums[r * tile + t]};
+                if (operands.bias) terms.push_back(terms.back() + biases[r]);
+                if (residual) terms.push_back(terms.back() + k.ld(*residual + r));
+                k.st(y + r, terms.back());
+            });
         }
     }
     k.place(done);
@@ -128,9 +136,11 @@ Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, st
         operands.residual.emplace(
             k.param<global_ptr<const f32>>("residual", fmt::format("f32 [tokens][{}], may be y", config.rows)));
     const auto tokens = k.param<u32>("tokens", "rows of x");
-    const auto warp = k.ctaid.x * config.warps_per_cta + (k.tid.x >> 5U);
-    emit_gemv(k, config, {weights, x, y, operands.bias, operands.residual, tokens}, warp,
-              k.ctaid.y * config.token_tile);
+    const auto warp_of_cta = k.tid.x >> 5U;
+    const auto warp = k.mad_lo(k.ctaid.x, config.warps_per_cta, warp_of_cta);
+    const Val<u32> token_tile = k.ctaid.y;
+    const auto first_token = config.token_tile == 1 ? token_tile : token_tile * config.token_tile;
+    emit_gemv(k, config, {weights, x, y, operands.bias, operands.residual, tokens}, warp, first_token);
 
     LaunchShape launch;
     launch.grid_x = fmt::format("ceil(rows / {})", gemv_rows_per_warp(config) * config.warps_per_cta);
