@@ -83,18 +83,30 @@ void Sampler::keep_top_p(double highest) {
     if (options_.top_p >= 1) return;
     double total = 0;
     for (const Candidate& candidate : candidates_) total += std::exp(candidate.logit - highest);
-    // Tokens below (1 - p) / n have less than 1 - p together, so the rest reaches p without them; that rest is short to
-    // sort.
-    const double floor = (1 - options_.top_p) / static_cast<double>(candidates_.size()) * total;
-    std::erase_if(candidates_, [&](const Candidate& candidate) { return std::exp(candidate.logit - highest) < floor; });
-    std::sort(candidates_.begin(), candidates_.end(), more_probable);
+    // Tokens below (1 - p) / n have less than 1 - p together, so the rest reaches p without them. The factor keeps
+    // rounding from erasing one that counts.
+    const double floor = 0.999 * (1 - options_.top_p) / static_cast<double>(candidates_.size()) * total;
+    const double lowest = highest + std::log(floor);
+    std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.logit < lowest; });
+
+    // Mostly a few candidates are enough, so they are sorted in growing portions.
     double sum = 0;
     std::size_t kept = 0;
-    while (kept < candidates_.size()) {
-        sum += std::exp(candidates_[kept++].logit - highest);
-        if (sum >= options_.top_p * total) break;
+    for (std::size_t sorted = 0, portion = 256; sorted < candidates_.size(); portion *= 4) {
+        const auto begin = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+        sorted = std::min(sorted + portion, candidates_.size());
+        const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+        std::nth_element(begin, end, candidates_.end(), more_probable);
+        std::sort(begin, end, more_probable);
+        while (kept < sorted) {
+            sum += std::exp(candidates_[kept].logit - highest);
+            ++kept;
+            if (sum >= options_.top_p * total) {
+                candidates_.resize(kept);
+                return;
+            }
+        }
     }
-    candidates_.resize(kept);
 }
 
 void Sampler::keep_min_p(double highest) {

@@ -167,6 +167,18 @@ TEST_CASE("equal logits at the edge of top-k and top-p go by id") {
     check_draws(top_p, logits, distribution(logits, {.temperature = 1, .top_p = 0.6}));
 }
 
+TEST_CASE("a nucleus of thousands of tokens is found too") {
+    const std::vector<float> logits = bumpy_logits(5000);
+    for (const double top_p : {0.3, 0.9, 0.999}) {
+        CAPTURE(top_p);
+        const SamplerOptions options{.temperature = 0.7, .top_p = top_p, .seed = 3};
+        const auto expected = distribution(logits, options);
+        CHECK(std::count(expected.begin(), expected.end(), 0.0) > 0);
+        Sampler sampler = make(options);
+        for (int i = 0; i < 2000; ++i) CHECK(expected[static_cast<std::size_t>(sample(sampler, logits))] > 0);
+    }
+}
+
 TEST_CASE("equal logits leave something to draw from, whatever the vocabulary's size") {
     for (std::size_t size = 1; size < 300; ++size) {
         CAPTURE(size);
