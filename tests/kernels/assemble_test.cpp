@@ -1,0 +1,139 @@
+#include "kernels/registry.hpp"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <doctest/doctest.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <unistd.h>
+
+using namespace ptxgen;
+using namespace ptxgen::kernels;
+
+namespace {
+
+/// $PTXGEN_PTXAS, else ptxas on the PATH.
+std::optional<std::string> find_ptxas() {
+    if (const char* named = std::getenv("PTXGEN_PTXAS")) return std::string(named);
+    if (std::system("ptxas --version > /dev/null 2>&1") == 0) return "ptxas"; // NOLINT(concurrency-mt-unsafe)
+    return std::nullopt;
+}
+
+/// What ptxas says with -v; its exit status decides `ok`.
+struct Assembled {
+    bool ok;
+    std::string log;
+};
+
+Assembled assemble(const std::string& ptxas, Target target, const std::string& text) {
+    const auto file = std::filesystem::temp_directory_path() / fmt::format("ptxgen-assemble-{}.ptx", ::getpid());
+    std::ofstream(file) << text;
+    Assembled result{false, {}};
+    const std::string command =
+        fmt::format("'{}' -v -arch {} -o /dev/null {} 2>&1", ptxas, to_string(target), file.string());
+    if (FILE* pipe = ::popen(command.c_str(), "r")) {
+        std::array<char, 512> part{};
+        while (std::fgets(part.data(), part.size(), pipe)) result.log += part.data();
+        result.ok = ::pclose(pipe) == 0;
+    }
+    std::filesystem::remove(file);
+    return result;
+}
+
+constexpr std::array targets{
+    Target{75, TargetVariant::plain},  Target{80, TargetVariant::plain}, Target{86, TargetVariant::plain},
+    Target{89, TargetVariant::plain},  Target{90, TargetVariant::plain}, Target{90, TargetVariant::arch},
+    Target{100, TargetVariant::plain}, Target{100, TargetVariant::arch}, Target{120, TargetVariant::plain},
+    Target{120, TargetVariant::arch},  Target{121, TargetVariant::arch},
+};
+
+void check_assembles(const std::string& ptxas, const KernelSpec& kernel,
+                     const std::map<std::string, std::string>& texts, Target target) {
+    CAPTURE(kernel.name);
+    CAPTURE(to_string(target));
+    const auto values = read_parameters(kernel, texts);
+    if (!values) FAIL(values.error().message);
+    const auto generated = kernel.generate(*values, target, std::nullopt);
+    if (!generated) FAIL(generated.error().message);
+    const auto text = print(generated->module);
+    if (!text) FAIL(text.error().message);
+    const Assembled assembled = assemble(ptxas, target, *text);
+    INFO(assembled.log);
+    CHECK(assembled.ok);
+    // No kernel needs local memory: nothing is spilled, nothing indexed in registers.
+    CHECK(assembled.log.find(" 0 bytes stack frame") != std::string::npos);
+}
+
+} // namespace
+
+TEST_CASE("every kernel assembles for every target") {
+    const auto ptxas = find_ptxas();
+    if (!ptxas) return (void)std::puts("[SKIP] every kernel assembles for every target: no ptxas");
+    for (const KernelSpec& kernel : registry()) {
+        if (kernel.needs_model) continue;
+        for (const Target target : targets)
+            if (target.provides(kernel.minimum_target)) check_assembles(*ptxas, kernel, {}, target);
+    }
+}
+
+TEST_CASE("attention needs no local memory for any heads") {
+    const auto ptxas = find_ptxas();
+    if (!ptxas) return (void)std::puts("[SKIP] attention needs no local memory for any heads: no ptxas");
+    const auto kernel = find_kernel("attention");
+    REQUIRE(kernel.ok());
+    for (const auto& [heads, kv_heads, head_dim] : {std::array{"4", "1", "256"},
+                                                    {"14", "2", "64"},
+                                                    {"32", "8", "128"},
+                                                    {"32", "32", "80"},
+                                                    {"7", "7", "96"},
+                                                    {"71", "1", "64"},
+                                                    {"7", "1", "127"},
+                                                    {"64", "4", "255"},
+                                                    {"3", "3", "1"}})
+        for (const char* cache : {"f32", "f16"})
+            for (const Target target : {Target{75, TargetVariant::plain}, Target{90, TargetVariant::arch}})
+                check_assembles(*ptxas, **kernel,
+                                {{"heads", heads}, {"kv-heads", kv_heads}, {"head-dim", head_dim}, {"cache", cache}},
+                                target);
+}
+
+TEST_CASE("without a target, kernels are printed for the lowest that they need") {
+    for (const KernelSpec& kernel : registry()) {
+        if (kernel.needs_model) continue;
+        CAPTURE(kernel.name);
+        const auto values = read_parameters(kernel, {});
+        REQUIRE(values.ok());
+        const auto lowest = kernel.generate(*values, std::nullopt, std::nullopt);
+        REQUIRE(lowest.ok());
+        const auto resolved = resolve_target(lowest->module);
+        REQUIRE(resolved.ok());
+        CHECK(kernel.minimum_target.provides(resolved->target));
+        const auto again = kernel.generate(*values, std::nullopt, std::nullopt);
+        REQUIRE(again.ok());
+        CHECK(*print(lowest->module) == *print(again->module));
+    }
+}
+
+TEST_CASE("kernels build at both ends of every parameter's range, or say what does not fit") {
+    for (const KernelSpec& kernel : registry()) {
+        if (kernel.needs_model) continue;
+        for (const ParameterSpec& parameter : kernel.parameters) {
+            std::vector<std::string> texts = parameter.words;
+            if (texts.empty() && parameter.is_real)
+                texts = {fmt::format("{}", parameter.real_min), fmt::format("{}", parameter.real_max)};
+            else if (texts.empty())
+                texts = {fmt::format("{}", parameter.min), fmt::format("{}", parameter.max)};
+            for (const auto& text : texts) {
+                CAPTURE(kernel.name);
+                CAPTURE(parameter.name);
+                CAPTURE(text);
+                const auto values = read_parameters(kernel, {{parameter.name, text}});
+                REQUIRE(values.ok());
+                const auto generated = kernel.generate(*values, std::nullopt, std::nullopt);
+                if (!generated) CHECK(generated.error().message.size() > 10);
+            }
+        }
+    }
+}
