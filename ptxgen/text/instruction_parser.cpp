@@ -96,8 +96,8 @@ bool parse_instruction_text(Cursor& cursor, NameResolver& names, const Function&
     auto operands = parser.parse_list(takes_labels(text.head->text));
     if (!operands) return cursor.skip_statement(), false;
     text.operands = std::move(*operands);
-    if (!(semicolon_optional && cursor.at_end()) &&
-        !cursor.expect_semicolon(fmt::format("after the operands of '{}'", text.head->text)))
+    const bool ended = cursor.accept(';') || (semicolon_optional && cursor.at_end());
+    if (!ended && !cursor.expect_semicolon(fmt::format("after the operands of '{}'", text.head->text)))
         return cursor.skip_statement(), false;
     if (unknown_minimum && !any_form_matches(text)) return make_raw(text, *unknown_minimum, out), true;
     return select_form(cursor, function, text, out);

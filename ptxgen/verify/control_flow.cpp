@@ -73,4 +73,42 @@ ControlFlow::ControlFlow(const Function& function) {
     std::reverse(order.begin(), order.end());
 }
 
+Dominators::Dominators(const ControlFlow& flow) : first_(flow.blocks.size()), last_(flow.blocks.size()) {
+    const auto count = static_cast<std::uint32_t>(flow.order.size());
+    constexpr std::uint32_t none = UINT32_MAX;
+    std::vector<std::uint32_t> rank(flow.blocks.size(), none);
+    for (std::uint32_t i = 0; i < count; i++) rank[flow.order[i]] = i;
+    std::vector<std::vector<std::uint32_t>> predecessors(count);
+    for (std::uint32_t i = 0; i < count; i++)
+        for (const auto& edge : flow.blocks[flow.order[i]].successors) predecessors[rank[edge.to]].push_back(i);
+    std::vector<std::uint32_t> parent(count, none);
+    if (count != 0) parent[0] = 0;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (std::uint32_t i = 1; i < count; i++) {
+            std::uint32_t common = none;
+            for (auto from : predecessors[i]) {
+                if (parent[from] == none) continue;
+                while (common != none && from != common)
+                    (from > common ? from : common) = parent[from > common ? from : common];
+                common = from;
+            }
+            changed = changed || parent[i] != common;
+            parent[i] = common;
+        }
+    }
+    // A parent has a lower rank than its children, so that subtree sizes add up from the back.
+    std::vector<std::uint32_t> size(count, 1), next(count, 0);
+    for (std::uint32_t i = count; i-- > 1;) size[parent[i]] += size[i];
+    for (std::uint32_t i = 0; i < count; i++) {
+        std::uint32_t& at = first_[flow.order[i]];
+        if (i != 0) {
+            at = next[parent[i]];
+            next[parent[i]] += size[i];
+        }
+        next[i] = at + 1;
+        last_[flow.order[i]] = at + size[i] - 1;
+    }
+}
+
 } // namespace ptxgen

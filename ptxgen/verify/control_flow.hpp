@@ -30,4 +30,18 @@ struct ControlFlow {
     explicit ControlFlow(const Function& function);
 };
 
+/// Which blocks stand on every way from the entry to a block (Cooper, Harvey, Kennedy: "A Simple, Fast Dominance
+/// Algorithm"). Of reachable blocks only.
+class Dominators {
+public:
+    explicit Dominators(const ControlFlow& flow);
+    /// Whether every way to `below` goes through `above`; a block dominates itself.
+    bool dominates(std::uint32_t above, std::uint32_t below) const {
+        return first_[above] <= first_[below] && last_[below] <= last_[above];
+    }
+
+private:
+    std::vector<std::uint32_t> first_, last_; ///< interval of a block's subtree in the dominator tree
+};
+
 } // namespace ptxgen

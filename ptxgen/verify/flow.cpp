@@ -21,11 +21,15 @@ struct Fact {
 constexpr std::size_t most_facts = 1u << 16;
 constexpr std::size_t most_fact_events = 1u << 22;
 
-/// Which registers are assigned on every path, as a forward data-flow problem over 64 registers or facts at a time.
+constexpr std::uint32_t none = UINT32_MAX;
+
+/// Which registers are assigned on every path: those whose reads the first assignment does not dominate, as a forward
+/// data-flow problem over 64 registers or facts at a time.
 class Initialisation {
 public:
     Initialisation(Report& report, const Function& function, const ControlFlow& flow)
-        : report_(report), function_(function), flow_(flow), registers_(function.registers.size()) {
+        : report_(report), function_(function), flow_(flow) {
+        find_candidates();
         collect_facts();
         collect_events();
     }
@@ -62,17 +66,41 @@ private:
         for (const auto& element : operand.elements) visit_operand(element, written, raw, visit);
     }
 
+    /// Registers with a read that their first assignment does not dominate get a number.
+    void find_candidates() {
+        const Dominators dominators(flow_);
+        std::vector<std::uint32_t> first(function_.registers.size(), none); // block of the first assignment so far
+        number_.assign(function_.registers.size(), none);
+        for (const auto block : flow_.order)
+            for (auto i = flow_.blocks[block].begin; i < flow_.blocks[block].end; i++) {
+                const auto& instruction = function_.body[i];
+                const auto read = [&](std::uint32_t reg) {
+                    const bool assigned = first[reg] != none && dominators.dominates(first[reg], block);
+                    if (assigned || number_[reg] != none) return;
+                    number_[reg] = static_cast<std::uint32_t>(registers_++);
+                    candidates_.push_back(reg);
+                };
+                if (instruction.guard) read(instruction.guard->id);
+                visit_operands(instruction, [&](std::uint32_t reg, bool written) {
+                    if (!written) read(reg);
+                });
+                visit_operands(instruction, [&](std::uint32_t reg, bool written) {
+                    if (written && !instruction.guard && first[reg] == none) first[reg] = block;
+                });
+            }
+    }
+
     void collect_facts() {
         for (const auto& instruction : function_.body) {
             if (!instruction.guard) continue;
             visit_operands(instruction, [&](std::uint32_t reg, bool) {
-                if (facts_.size() < most_facts)
+                if (facts_.size() < most_facts && number_[reg] != none)
                     facts_.try_emplace(Fact{reg, instruction.guard->id, !instruction.guard->negated}, 0);
             });
         }
         std::uint32_t index = static_cast<std::uint32_t>(registers_);
-        facts_of_register_.resize(registers_);
-        facts_of_predicate_.resize(registers_);
+        facts_of_register_.resize(function_.registers.size());
+        facts_of_predicate_.resize(function_.registers.size());
         for (auto& [fact, id] : facts_) {
             id = index++;
             fact_list_.push_back(fact);
@@ -98,10 +126,10 @@ private:
     void add_events(std::uint32_t i) {
         const auto& instruction = function_.body[i];
         const auto& guard = instruction.guard;
-        if (guard) add(guard->id, i, EventKind::read);
+        if (guard && number_[guard->id] != none) add(number_[guard->id], i, EventKind::read);
         visit_operands(instruction, [&](std::uint32_t reg, bool written) {
-            if (written) return;
-            add(reg, i, EventKind::read);
+            if (written || number_[reg] == none) return;
+            add(number_[reg], i, EventKind::read);
             if (guard)
                 if (const auto fact = facts_.find({reg, guard->id, !guard->negated}); fact != facts_.end())
                     add(fact->second, i, EventKind::read);
@@ -112,9 +140,9 @@ private:
                 for (const auto fact : facts_of_predicate_[reg]) add_fact_event(fact, i, EventKind::kill);
         });
         visit_operands(instruction, [&](std::uint32_t reg, bool written) {
-            if (!written) return;
+            if (!written || number_[reg] == none) return;
             if (!guard || completes(i, reg)) {
-                add(reg, i, EventKind::generate);
+                add(number_[reg], i, EventKind::generate);
                 for (const auto fact : facts_of_register_[reg]) add_fact_event(fact, i, EventKind::generate);
             } else if (const auto fact = facts_.find({reg, guard->id, !guard->negated});
                        fact != facts_.end() && guard->id != reg) {
@@ -203,7 +231,7 @@ private:
     /// A read that the register itself does not satisfy may be satisfied by a fact about it.
     void note(std::size_t id, std::uint32_t instruction, bool good) {
         if (id < registers_) {
-            if (!good) bad_reads_[instruction].push_back(static_cast<std::uint32_t>(id));
+            if (!good) bad_reads_[instruction].push_back(candidates_[id]);
         } else if (good && fact_events_ < most_fact_events) {
             excused_[instruction].push_back(fact_list_[id - registers_].reg);
         }
@@ -211,7 +239,7 @@ private:
 
     void report_reads() {
         const FunctionNames names(function_);
-        std::vector<bool> assigned(registers_), reported(registers_);
+        std::vector<bool> assigned(function_.registers.size()), reported(function_.registers.size());
         for (const auto& instruction : function_.body)
             visit_operands(instruction, [&](std::uint32_t reg, bool written) {
                 if (written) assigned[reg] = true;
@@ -247,7 +275,9 @@ private:
     Report& report_;
     const Function& function_;
     const ControlFlow& flow_;
-    std::size_t registers_;
+    std::size_t registers_ = 0;         ///< candidates; facts are numbered behind them
+    std::vector<std::uint32_t> number_; ///< of a register among the candidates, `none` for the others
+    std::vector<std::uint32_t> candidates_;
     std::map<Fact, std::uint32_t> facts_;
     std::vector<Fact> fact_list_;
     std::vector<std::vector<std::uint32_t>> facts_of_register_, facts_of_predicate_;

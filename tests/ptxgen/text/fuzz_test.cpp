@@ -1,5 +1,9 @@
 #include "round_trip.hpp"
 
+#include "ptxgen/verify/verify.hpp"
+
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -12,11 +16,14 @@ namespace {
 
 std::vector<std::string> corpus() {
     std::vector<std::string> texts;
-    for (const auto& entry : std::filesystem::directory_iterator(PTXGEN_SOURCE_DIR "/tests/cases/text")) {
-        std::stringstream text;
-        text << std::ifstream(entry.path()).rdbuf();
-        texts.push_back(text.str());
-    }
+    for (const char* folder : {"text", "verify"})
+        for (const auto& entry :
+             std::filesystem::directory_iterator(std::string(PTXGEN_SOURCE_DIR "/tests/cases/") + folder)) {
+            std::stringstream text;
+            text << std::ifstream(entry.path()).rdbuf();
+            texts.push_back(text.str());
+        }
+    std::sort(texts.begin(), texts.end());
     return texts;
 }
 
@@ -47,12 +54,14 @@ TEST_CASE("mutated text never crashes, and what is accepted prints and parses ag
     std::mt19937 random(1);
     const auto texts = corpus();
     int accepted = 0;
-    for (int i = 0; i < 3000; i++) {
+    const char* asked = std::getenv("PTXGEN_FUZZ_RUNS");
+    const int runs = asked ? std::atoi(asked) : 3000;
+    for (int i = 0; i < runs; i++) {
         const auto& base = texts[static_cast<std::size_t>(i) % texts.size()];
         const auto text = mutate(base, texts[random() % texts.size()], random);
         const auto result = parse(text);
         for (const auto& diagnostic : result.diagnostics) CHECK(diagnostic.location.line > 0);
-        (void)render(result.diagnostics, text, "fuzz");
+        (void)render(check_text(text).diagnostics, text, "fuzz");
         const auto printed = print(result.module);
         if (!result.ok() || !printed) continue;
         accepted++;
@@ -63,5 +72,5 @@ TEST_CASE("mutated text never crashes, and what is accepted prints and parses ag
         REQUIRE(again.ok());
         CHECK(*print(again.module) == *printed);
     }
-    MESSAGE("accepted " << accepted << " of 3000 mutants");
+    MESSAGE("accepted " << accepted << " of " << runs << " mutants");
 }

@@ -116,10 +116,9 @@ TEST_CASE("all errors of a text are reported, where they are") {
 TEST_CASE("render underlines the offending token") {
     const std::string text = ".version 8.0\n.target sm_90\n.visible .entry k()\n{\n\tadd.u33 %r1, 2, 3;\n\tret;\n}\n";
     const auto result = parse(text);
-    CHECK(render(result.diagnostics, text, "a.ptx") ==
-          "a.ptx:5:10: error: '%r1' is not declared [unknown-name]\n"
-          "    5 | \tadd.u33 %r1, 2, 3;\n"
-          "      | \t        ^~~\n");
+    CHECK(render(result.diagnostics, text, "a.ptx") == "a.ptx:5:10: error: '%r1' is not declared [unknown-name]\n"
+                                                       "    5 | \tadd.u33 %r1, 2, 3;\n"
+                                                       "      | \t        ^~~\n");
 }
 
 TEST_CASE("one line is read in the context of a function") {
