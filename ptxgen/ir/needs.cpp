@@ -51,7 +51,7 @@ private:
             push(instruction.raw_mnemonic, {{instruction.raw_minimum}});
             return;
         }
-        if (instruction.form >= forms().size()) return;
+        if (instruction.form >= forms().size() || !are_words(instruction.row(), instruction.choices)) return;
         if (!first_time(instructions_, {instruction.form, instruction.choices})) return;
         const Form& form = instruction.row();
         std::vector<std::vector<Minimum>> parts;

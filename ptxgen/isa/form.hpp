@@ -139,6 +139,13 @@ constexpr int slot_index(const Form& form, std::string_view name) {
     return -1;
 }
 
+/// Whether every choice is a word of its slot or an absence.
+constexpr bool are_words(const Form& form, const Choices& choices) {
+    for (std::size_t i = 0; i < max_slots; i++)
+        if (choices[i] > (i < form.slots.size() ? form.slots[i].words.size() : 0)) return false;
+    return true;
+}
+
 /// The chosen word of a slot, nullptr if absent.
 constexpr const Word* chosen(const Form& form, const Choices& choices, int slot) {
     if (slot < 0 || choices[static_cast<std::size_t>(slot)] == 0) return nullptr;

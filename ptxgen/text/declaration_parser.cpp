@@ -253,7 +253,10 @@ bool parse_variables(Cursor& cursor, Space space, Linkage linkage, std::vector<V
     common.type = *type;
     do {
         out.push_back(common);
-        if (!parse_variable(cursor, out.back(), vector)) return false;
+        if (!parse_variable(cursor, out.back(), vector)) {
+            if (out.back().name.empty()) out.pop_back();
+            return false;
+        }
         common.comment.clear();
     } while (cursor.accept(','));
     if (!cursor.expect_semicolon("after a declaration")) return false;

@@ -97,10 +97,11 @@ bool FunctionParser::parse_directive() {
         return true;
     }
     if (cursor_.accept_word(".reg")) {
+        cursor_.drop_comments();
         std::vector<RegisterDeclaration> declarations;
         const bool ok = parse_registers(cursor_, declarations);
         for (const auto& declaration : declarations) declare(declaration);
-        cursor_.drop_comments();
+        (void)cursor_.take_trailing_comment();
         return ok;
     }
     Linkage linkage = Linkage::internal;

@@ -104,7 +104,7 @@ void InstructionPrinter::append(std::string& out, const Instruction& instruction
     }
     if (instruction.form == raw_form)
         out += instruction.raw_mnemonic;
-    else if (instruction.form < forms().size())
+    else if (instruction.form < forms().size() && are_words(instruction.row(), instruction.choices))
         out += mnemonic(instruction.row(), instruction.choices);
     else
         out += '?';

@@ -168,7 +168,8 @@ private:
         if (cursor_.peek().is('(') && !parse_parameters(cursor_, function.parameters)) skip_signature();
         parse_directives(function);
         const auto id = static_cast<std::uint32_t>(result_.module.functions.size());
-        declare(function.name, Operand::symbol(SymbolScope::function, id), function.location, true);
+        const bool named = !function.name.empty();
+        if (named) declare(function.name, Operand::symbol(SymbolScope::function, id), function.location, true);
         cursor_.drop_comments();
         if (cursor_.accept(';')) {
             function.is_declaration = true;
@@ -178,7 +179,7 @@ private:
             cursor_.expected("'{' before the body");
             return false;
         }
-        result_.module.functions.push_back(std::move(function));
+        if (named) result_.module.functions.push_back(std::move(function));
         return true;
     }
 

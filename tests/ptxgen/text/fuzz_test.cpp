@@ -35,7 +35,7 @@ std::string mutate(std::string text, const std::string& other, std::mt19937& ran
                                            "!", "|",   "<",  ">",  ":",  "+",  "-",  ".v4",  ".reg",
                                            "_", "%r1", "0x", "\"", "/*", "*/", "//", ".b32", "<4294967295>",
                                            "%", ".",   "::"};
-    for (std::size_t edits = 1 + below(6); edits > 0 && !text.empty(); edits--) {
+    for (std::size_t edits = 1 + below(3); edits > 0 && !text.empty(); edits--) {
         const auto at = below(text.size());
         switch (below(5)) {
         case 0: text[at] = static_cast<char>(below(256)); break;
@@ -60,7 +60,7 @@ TEST_CASE("mutated text never crashes, and what is accepted prints and parses ag
         const auto& base = texts[static_cast<std::size_t>(i) % texts.size()];
         const auto text = mutate(base, texts[random() % texts.size()], random);
         const auto result = parse(text);
-        for (const auto& diagnostic : result.diagnostics) CHECK(diagnostic.location.line > 0);
+        for (const auto& diagnostic : result.diagnostics) CHECK_MESSAGE(diagnostic.location.line > 0, to_string(diagnostic));
         (void)render(check_text(text).diagnostics, text, "fuzz");
         const auto printed = print(result.module);
         if (!result.ok() || !printed) continue;
