@@ -1,4 +1,5 @@
 // Prints what the tests' reference computes, for the scripts that make and check test data.
+#include "tests/reference/checks.hpp"
 #include "tests/support/gguf_writer.hpp"
 #include "tests/support/reference_forward.hpp"
 #include "tests/support/tiny_models.hpp"
@@ -19,6 +20,14 @@ constexpr const char* usage = R"(usage: ptxgen-reference COMMAND …
   logits MODEL.gguf OUT.f64 [CHUNK]   ids on standard input; the float64 logits of every position, CHUNK ids at a time
   greedy MODEL.gguf N                 one line of prompt ids on standard input for each prompt; N lines each:
                                       best id, its distance to the second best logit
+  prompts TRUTH.json                  the model's file name, then a line "INDEX NAME IDS" for each prompt
+  text TRUTH.json INDEX               that prompt's text and nothing else
+  greedy-check TRUTH.json INDEX ANSWER.json
+                                      ids of ptxgen-run --json against the truth; exits 1 if they differ
+  logits-check MODEL.gguf ANSWER.json LOGITS.f32
+                                      ids and logits of ptxgen-run --json --logits against the reference: a line
+                                      "POSITIONS DIFFERENCE IDS", max|d|/max|logit| and what the ids are; exits 1 if the
+                                      logits differ by more than 1e-4 (with --bound B behind: by B) or the ids differ
 )";
 
 int fail(const std::string& message) {
@@ -103,6 +112,8 @@ int print_greedy(const Model& model, int count) {
 
 int main(int argc, char** argv) {
     const std::string command = argc > 2 ? argv[1] : "";
+    const std::vector<std::string> words(argv + std::min(argc, 2), argv + argc);
+    if (const auto code = test::run_check(command, words)) return *code;
     if (command == "tiny" && (argc == 3 || argc == 5))
         return write_tiny(argv[2], argc == 5 ? argv[3] : nullptr, argc == 5 ? argv[4] : nullptr);
     if ((command != "logits" && command != "greedy") || argc < 4) {

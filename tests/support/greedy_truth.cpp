@@ -10,7 +10,10 @@
 namespace ptxgen::test {
 
 Result<GreedyTruth> load_greedy_truth(std::string_view name) {
-    const std::string path = fmt::format(PTXGEN_SOURCE_DIR "/tests/data/greedy/{}.json", name);
+    return load_greedy_file(fmt::format(PTXGEN_SOURCE_DIR "/tests/data/greedy/{}.json", name));
+}
+
+Result<GreedyTruth> load_greedy_file(const std::string& path) {
     std::ifstream in(path);
     const auto json = nlohmann::json::parse(in, nullptr, false);
     if (json.is_discarded()) return Error{path + ": expected a JSON file"};

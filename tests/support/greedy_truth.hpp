@@ -27,6 +27,8 @@ struct GreedyTruth {
 
 /// Reads tests/data/greedy/NAME.json ("smollm2", "gemma3").
 Result<GreedyTruth> load_greedy_truth(std::string_view name);
+/// The same for the path of such a file.
+Result<GreedyTruth> load_greedy_file(const std::string& path);
 
 /// The path of a real model in the folder that the environment variable PTXGEN_MODELS names; nullopt if it is not
 /// there, with a line "[SKIP] TEST: …" on standard output.
