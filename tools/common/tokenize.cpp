@@ -1,4 +1,4 @@
-#include "tools/ptxgen/tokenize.hpp"
+#include "tools/common/tokenize.hpp"
 
 #include "runtime/inference/tokenizer.hpp"
 
