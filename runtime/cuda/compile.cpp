@@ -1,5 +1,7 @@
 #include "runtime/cuda/compile.hpp"
 
+#include "ptxgen/ir/needs.hpp"
+#include "ptxgen/text/text.hpp"
 #include "runtime/cuda/jit_log.hpp"
 
 #include <array>
@@ -57,6 +59,25 @@ std::string explain(abi::Code code, const PtxHeader& header, const runtime::Devi
     return {};
 }
 
+/// The instructions that this device or driver lacks, one a line, with what they need. Nothing for text that our parser
+/// cannot read: the driver's log stands alone then.
+std::string missing_instructions(std::string_view ptx, const runtime::DeviceProperties& device) {
+    constexpr std::size_t most = 8;
+    const auto parsed = parse(ptx);
+    if (!parsed.ok()) return {};
+    std::string lines;
+    std::size_t count = 0;
+    for (const auto& need : collect_needs(parsed.module)) {
+        if (need.available(device.ptx_version, device.target) || need.places.empty()) continue;
+        if (++count > most) return lines + "\n...";
+        lines +=
+            fmt::format("\nline {}: {} {}; this driver takes PTX {}, this device is {}",
+                        need.places.front().location.line, need.what, need.describe(device.ptx_version, device.target),
+                        to_string(device.ptx_version), to_string(device.target));
+    }
+    return lines;
+}
+
 class Compiler {
 public:
     Compiler(const Context& context, const runtime::DeviceProperties& device, std::string_view ptx)
@@ -108,8 +129,9 @@ private:
     Error failure(abi::Code code, const Error& call) const {
         auto log = annotate_log(options_.errors(), ptx_);
         if (log.empty()) log = annotate_log(options_.info(), ptx_);
-        return {fmt::format("the driver cannot compile this PTX for {}: {}{}{}{}", to_string(device_.target),
-                            call.message, explain(code, read_ptx_header(ptx_), device_), log.empty() ? "" : "\n", log)};
+        return {fmt::format("the driver cannot compile this PTX for {}: {}{}{}{}{}", to_string(device_.target),
+                            call.message, explain(code, read_ptx_header(ptx_), device_),
+                            missing_instructions(ptx_, device_), log.empty() ? "" : "\n", log)};
     }
 
     const Driver& driver_;

@@ -129,6 +129,23 @@ TEST_CASE("reasons that are known are explained") {
           "PTX is text, but this has a NUL byte at offset 1 of 3");
 }
 
+TEST_CASE("instructions that the driver or the device lacks are named") {
+    FakeDevice fake;
+    fake->capability_major = 7, fake->capability_minor = 5;
+    fake->failures["cuModuleLoadDataEx"] = 209;
+    const auto module = fake.device().load(".version 7.0\n.target sm_80\n.address_size 64\n"
+                                           ".visible .entry k()\n{\n"
+                                           ".reg .b32 %r<3>;\n"
+                                           "add.u32 %r1, %r2, 1;\n"
+                                           "min.NaN.f32 %r1, %r2, %r2;\n"
+                                           "ret;\n}\n");
+    REQUIRE_FALSE(module);
+    CHECK(contains(module.error().message, "\nline 8: min.NaN.f32"));
+    CHECK(contains(module.error().message, "needs PTX 7.0 with sm_80"));
+    CHECK(contains(module.error().message, "this device is sm_75"));
+    CHECK_FALSE(contains(module.error().message, "add.u32"));
+}
+
 TEST_CASE("the compiler is told the real compute capability") {
     CHECK(jit_target({75, TargetVariant::plain}) == 75);
     CHECK(jit_target({90, TargetVariant::arch}) == 0x1005a);
