@@ -18,6 +18,7 @@ std::vector<KernelSpec> gather_kernels();
 std::vector<KernelSpec> gemv_kernels();
 std::vector<KernelSpec> matmul_kernels();
 std::vector<KernelSpec> norm_kernels();
+std::vector<KernelSpec> quantize_kernels();
 std::vector<KernelSpec> sampling_kernels();
 
 namespace {
@@ -33,6 +34,7 @@ std::vector<KernelSpec> all_kernels() {
     add(gemv_kernels());
     add(matmul_kernels());
     add(norm_kernels());
+    add(quantize_kernels());
     add(sampling_kernels());
     std::sort(kernels.begin(), kernels.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     return kernels;

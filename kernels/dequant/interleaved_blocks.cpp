@@ -19,53 +19,48 @@ struct Place {
 
 class InterleavedUnit : public LoadedUnit {
 public:
-    InterleavedUnit(KernelBuilder& k, const Place& place) : k_(k), place_(place) {}
+    InterleavedUnit(KernelBuilder& k, const Place& place, const MantissaByte& form)
+        : k_(k), place_(place), form_(form) {}
 
     // Chunk 4w + g holds elements 4w to 4w + 3 of group g.
     std::vector<Val<f32>> values(std::size_t chunk) override {
         const auto word = bytes(chunk / 4, static_cast<std::uint32_t>(chunk % 4));
         std::vector<Val<f32>> values;
-        for (std::uint32_t i = 0; i < 4; i++) values.push_back(small_byte(k_, word, i));
+        for (std::uint32_t i = 0; i < 4; i++) values.push_back(mantissa_byte(k_, word, i, form_));
         return values;
     }
 
 protected:
     virtual Val<u32> bytes(std::size_t word, std::uint32_t group) = 0;
 
-    /// Bits 2g and 2g + 1 of each byte.
-    static Val<u32> two_bits(const Val<u32>& word, std::uint32_t group) {
-        return (group == 0 ? word : word >> 2 * group) & 0x03030303U;
-    }
-    /// Shifted left by a number that may be negative or 0.
-    static Val<u32> shifted_left(const Val<u32>& word, int by) {
-        if (by == 0) return word;
-        return by > 0 ? word << static_cast<std::uint32_t>(by) : word >> static_cast<std::uint32_t>(-by);
-    }
-
     KernelBuilder k_;
     const Place& place_;
+    const MantissaByte& form_;
 };
 
 /// Bytes: 16 of a 4-bit scale and a 4-bit minimum, 64 of quants, d, dmin.
 class Q2Unit : public InterleavedUnit {
 public:
     Q2Unit(KernelBuilder& k, const Place& place, const WeightPtr& block)
-        : InterleavedUnit(k, place), halves_(k.ld((block + 80).as<global_ptr<const f16>>(), v2)) {
+        : InterleavedUnit(k, place, two_bits), halves_(k.ld((block + 80).as<global_ptr<const f16>>(), v2)) {
         const auto scales = block + place.scale;
         for (int g = 0; g < 4; g++) packed_.push_back(k.ld_wide<u32>(scales + 2 * g));
         quants_ = load_words(k, block + place.bytes + 16, 4, 4);
     }
     void prepare() override {
         const auto d = k_.cvt<f32>(halves_[0]);
+        const auto twice = d + d; // the values are halves
         const auto minus_dmin = -k_.cvt<f32>(halves_[1]);
         for (const auto& packed : packed_) {
-            scales_.push_back(d * k_.cvt<f32>(packed & 15U, rn));
+            scales_.push_back(twice * k_.cvt<f32>(packed & 15U, rn));
             minima_.push_back(minus_dmin * k_.cvt<f32>(packed >> 4U, rn));
         }
     }
 
 private:
-    Val<u32> bytes(std::size_t word, std::uint32_t group) override { return two_bits(quants_[word], group); }
+    Val<u32> bytes(std::size_t word, std::uint32_t group) override {
+        return shift_mask(quants_[word], 5 - 2 * static_cast<int>(group), 0x60606060U);
+    }
 
     std::array<Val<f16>, 2> halves_;
     std::vector<Val<u32>> packed_, quants_;
@@ -75,13 +70,13 @@ private:
 class Q3Unit : public InterleavedUnit {
 public:
     Q3Unit(KernelBuilder& k, const Place& place, const WeightPtr& block)
-        : InterleavedUnit(k, place), d_(k.ld((block + 108).as<global_ptr<const f16>>())),
+        : InterleavedUnit(k, place, three_bits), d_(k.ld((block + 108).as<global_ptr<const f16>>())),
           packed_(load_words(k, block + 96, 3, 2)), third_bits_(load_words(k, block + place.side_bytes, 4, 2)),
           quants_(load_words(k, block + place.bytes + 32, 4, 2)) {}
 
     void prepare() override {
         const auto d = k_.cvt<f32>(d_);
-        const auto base = d * -(small_byte_offset + 32);
+        const auto base = d * -(seven_bits.offset + 32);
         const auto half_shift = place_.half << 2U;
         const auto side_shift = place_.side << 3U;
         // Low nibbles of scales 2g + i stand in the first two words, upper bits of both pairs of groups in the third.
@@ -89,16 +84,16 @@ public:
         for (std::uint32_t pair = 0; pair < 2; pair++) {
             const auto low = (packed_[pair] >> half_shift) & 0x0F0F0F0FU;
             const auto scales = mask_or(k_, upper << (pair == 0 ? 4U : 2U), 0x30303030U, low) >> side_shift;
-            for (const std::uint32_t at : {0U, 2U}) scales_.push_back(k_.fma(d, small_byte(k_, scales, at), base));
+            for (const std::uint32_t at : {0U, 2U})
+                scales_.push_back(k_.fma(d, mantissa_byte(k_, scales, at, seven_bits), base));
         }
     }
 
 private:
     Val<u32> bytes(std::size_t word, std::uint32_t group) override {
         if (group == 0) aligned_.emplace(third_bits_[word] >> (place_.half << 2U));
-        const auto third = shifted_left(*aligned_, 2 - static_cast<int>(group));
-        const auto low = two_bits(quants_[word], group);
-        return mask_or(k_, third, 0x04040404U, low);
+        const auto low = shift_mask(quants_[word], 4 - 2 * static_cast<int>(group), 0x30303030U);
+        return mask_or(k_, *aligned_ << 6 - group, 0x40404040U, low);
     }
 
     Val<f16> d_;
@@ -110,7 +105,7 @@ private:
 class Q6Unit : public InterleavedUnit {
 public:
     Q6Unit(KernelBuilder& k, const Place& place, const WeightPtr& block)
-        : InterleavedUnit(k, place), d_(k.ld((block + 208).as<global_ptr<const f16>>())) {
+        : InterleavedUnit(k, place, seven_bits), d_(k.ld((block + 208).as<global_ptr<const f16>>())) {
         const auto scales = (block + place.scale + 192).as<global_ptr<const s8>>();
         for (int g = 0; g < 4; g++) packed_.push_back(k.ld(scales + 2 * g));
         const auto low = block + (place.half << 6U) + place.side_bytes;
@@ -125,9 +120,9 @@ public:
 
 private:
     Val<u32> bytes(std::size_t word, std::uint32_t group) override {
-        const Val<u32>& low = low_[group % 2][word];
-        const auto nibble = (group < 2 ? low : low >> 4U) & 0x0F0F0F0FU;
-        const auto upper = shifted_left(upper_[word], 4 - 2 * static_cast<int>(group));
+        const auto nibble = shift_mask(low_[group % 2][word], group < 2 ? 0 : -4, 0x0F0F0F0FU);
+        if (group == 2) return mask_or(k_, upper_[word], 0x30303030U, nibble);
+        const auto upper = group < 2 ? upper_[word] << 4 - 2 * group : upper_[word] >> 2U;
         return mask_or(k_, upper, 0x30303030U, nibble);
     }
 
@@ -147,8 +142,11 @@ public:
             for (std::uint32_t group = 0; group < 4; group++) shape_.chunks.push_back({4 * word + 32 * group, group});
         shape_.groups = 4;
         shape_.has_minimum = type == TensorType::q2_k;
-        const float zero = type == TensorType::q3_k ? 4 : type == TensorType::q6_k ? 32 : 0;
-        shape_.offset = small_byte_offset + zero;
+        switch (type) {
+        case TensorType::q2_k: shape_.offset = two_bits.offset; break;
+        case TensorType::q3_k: shape_.offset = three_bits.offset + 4; break;
+        default: shape_.offset = seven_bits.offset + 32;
+        }
     }
 
     void select_unit(KernelBuilder& k, const Val<u32>& unit) override {

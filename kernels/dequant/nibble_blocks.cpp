@@ -95,20 +95,20 @@ public:
             for (std::uint32_t i = 0; i < 4; i++) {
                 const auto& bytes = (*looked_up_)[i / 2];
                 const std::uint32_t index = i % 2 * 2 + (high ? 1 : 0); // low and high nibbles alternate
-                values.push_back(has_small_bytes(format_) ? small_byte(k_, bytes, index)
+                values.push_back(has_small_bytes(format_) ? mantissa_byte(k_, bytes, index, five_bits)
                                                           : biased_byte(k_, bytes, index, format_.zero));
             }
             return values;
         }
         std::vector<Val<u32>> bytes;
-        bytes.push_back((high ? nibbles_[word] >> 4U : nibbles_[word]) & 0x0F0F0F0FU);
+        bytes.push_back(shift_mask(nibbles_[word], high ? -2 : 2, 0x3C3C3C3CU));
         if (!fifth_bits_.empty()) {
             const std::uint32_t first = static_cast<std::uint32_t>(word) * 4 + (high ? 16 : 0);
-            // The product puts bit i of four at bit 8i + 4.
+            // The product puts bit i of four at bit 8i + 6.
             const auto four = k_.bfe(fifth_bits_[0], first, 4U);
-            bytes.push_back(mask_or(k_, four * 0x02040810U, 0x10101010U, bytes[0]));
+            bytes.push_back(mask_or(k_, four * 0x08102040U, 0x40404040U, bytes[0]));
         }
-        for (std::uint32_t i = 0; i < 4; i++) values.push_back(small_byte(k_, bytes.back(), i));
+        for (std::uint32_t i = 0; i < 4; i++) values.push_back(mantissa_byte(k_, bytes.back(), i, five_bits));
         return values;
     }
 
@@ -133,7 +133,7 @@ public:
         }
         shape_.groups = 1;
         shape_.has_minimum = format.scale == Scale::half_and_minimum;
-        shape_.offset = has_small_bytes(format) ? small_byte_offset + format.zero : 0;
+        shape_.offset = has_small_bytes(format) ? five_bits.offset + format.zero : 0;
     }
 
     void select_unit(KernelBuilder&, const Val<u32>& unit) override { part_.emplace(unit); }

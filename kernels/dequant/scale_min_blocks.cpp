@@ -36,11 +36,11 @@ public:
         const auto bytes = k_.selp(upper, lower, place_.upper);
         const auto d = k_.cvt<f32>(halves_[0]);
         const auto minus_dmin = -k_.cvt<f32>(halves_[1]);
-        const auto d_base = d * -small_byte_offset;
-        const auto dmin_base = minus_dmin * -small_byte_offset;
+        const auto d_base = d * -seven_bits.offset;
+        const auto dmin_base = minus_dmin * -seven_bits.offset;
         for (std::uint32_t i = 0; i < 2; i++) {
-            scales_.push_back(k_.fma(d, small_byte(k_, bytes, i), d_base));
-            minima_.push_back(k_.fma(minus_dmin, small_byte(k_, bytes, 2 + i), dmin_base));
+            scales_.push_back(k_.fma(d, mantissa_byte(k_, bytes, i, seven_bits), d_base));
+            minima_.push_back(k_.fma(minus_dmin, mantissa_byte(k_, bytes, 2 + i, seven_bits), dmin_base));
         }
     }
 
@@ -49,13 +49,13 @@ public:
         const std::size_t word = chunk / 2;
         const bool high = chunk % 2 != 0;
         std::vector<Val<u32>> bytes;
-        bytes.push_back((high ? nibbles_[word] >> 4U : nibbles_[word]) & 0x0F0F0F0FU);
+        bytes.push_back(shift_mask(nibbles_[word], high ? -2 : 2, 0x3C3C3C3CU));
         if (!fifth_bits_.empty()) {
             if (!high) shifted_.emplace(fifth_bits_[word] >> place_.fifth_bits);
-            bytes.push_back(mask_or(k_, *shifted_ << (high ? 3U : 4U), 0x10101010U, bytes[0]));
+            bytes.push_back(mask_or(k_, *shifted_ << (high ? 5U : 6U), 0x40404040U, bytes[0]));
         }
         std::vector<Val<f32>> values;
-        for (std::uint32_t i = 0; i < 4; i++) values.push_back(small_byte(k_, bytes.back(), i));
+        for (std::uint32_t i = 0; i < 4; i++) values.push_back(mantissa_byte(k_, bytes.back(), i, five_bits));
         return values;
     }
 
@@ -79,7 +79,7 @@ public:
         }
         shape_.groups = 2;
         shape_.has_minimum = true;
-        shape_.offset = small_byte_offset;
+        shape_.offset = five_bits.offset;
     }
 
     void select_unit(KernelBuilder& k, const Val<u32>& unit) override {

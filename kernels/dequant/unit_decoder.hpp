@@ -10,6 +10,10 @@
 /// What all kernels that read stored weights share: how one lane turns a piece of a block into f32 registers.
 namespace ptxgen::kernels {
 
+/// Largest matrices that kernels take; so that offsets within a few rows stay 32-bit.
+inline constexpr std::uint32_t max_rows = 1U << 30;
+inline constexpr std::uint32_t max_cols = 1U << 24;
+
 using WeightPtr = Val<global_ptr<const u8>>;
 
 /// `UnitShape::width` consecutive weights of a unit.

@@ -44,12 +44,17 @@ std::vector<Val<u32>> load_words(KernelBuilder& k, const WeightPtr& at, std::uin
     return words;
 }
 
+Val<u32> shift_mask(const Val<u32>& word, int left, std::uint32_t mask) {
+    if (left == 0) return word & mask;
+    return (left > 0 ? word << static_cast<std::uint32_t>(left) : word >> static_cast<std::uint32_t>(-left)) & mask;
+}
+
 Val<u32> mask_or(KernelBuilder& k, const Val<u32>& value, std::uint32_t mask, const Val<u32>& other) {
     return k.lop3(value, mask, other, 0xEA); // (a & b) | c
 }
 
-Val<f32> small_byte(KernelBuilder& k, const Val<u32>& word, std::uint32_t index) {
-    return k.prmt(word, 0x43000000U, 0x7044U | index << 8).as<f32>(); // 128.0 with the byte in bits 16 to 22
+Val<f32> mantissa_byte(KernelBuilder& k, const Val<u32>& word, std::uint32_t index, const MantissaByte& form) {
+    return k.prmt(word, form.power, 0x7044U | index << 8).as<f32>(); // the byte goes to bits 16 to 22
 }
 
 Val<f32> biased_byte(KernelBuilder& k, const Val<u32>& word, std::uint32_t index, float bias) {

@@ -17,9 +17,8 @@ Status check(const GatherConfig& config) {
     const auto types = weight_types();
     if (std::find(types.begin(), types.end(), config.type) == types.end())
         return Error{fmt::format("there is no gather of rows of type {}", name(config.type))};
-    constexpr std::uint32_t max_size = 1U << 30;
-    if (auto status = check_range("rows", config.rows, 1, max_size); !status) return status;
-    if (auto status = check_range("cols", config.cols, 1, max_size); !status) return status;
+    if (auto status = check_range("rows", config.rows, 1, max_rows); !status) return status;
+    if (auto status = check_range("cols", config.cols, 1, max_cols); !status) return status;
     if (auto status = check_range("warps", config.warps_per_cta, 1, 32); !status) return status;
     const TensorTypeInfo& info = tensor_type_info(config.type);
     if (config.cols % info.block_elements != 0)

@@ -20,11 +20,10 @@ KernelSpec gather_spec() {
     spec.name = "gather";
     spec.family = "gather";
     spec.summary = "rows of a stored matrix by their numbers, as f32: the embedding of tokens";
-    constexpr std::int64_t max_size = 1 << 30;
     spec.parameters = {
         ParameterSpec::choice("type", "how the rows are stored", types),
-        ParameterSpec::integer("rows", "rows of the table", 49152, 1, max_size),
-        ParameterSpec::integer("cols", "elements of a row; a multiple of the type's block", 2048, 1, max_size),
+        ParameterSpec::integer("rows", "rows of the table", 49152, 1, max_rows),
+        ParameterSpec::integer("cols", "elements of a row; a multiple of the type's block", 2048, 1, max_cols),
         ParameterSpec::real("scale", "factor of every element", 1, -1e30, 1e30),
         ParameterSpec::integer("warps", "warps of a CTA", 4, 1, 32),
     };

@@ -12,11 +12,10 @@ KernelSpec gemv_spec(TensorType type) {
     spec.name = gemv_name(type);
     spec.family = "gemv";
     spec.summary = fmt::format("y = W x (+ bias) (+ residual), W stored as {}, for one or more tokens", info.name);
-    constexpr std::int64_t max_size = 1 << 30;
     const std::int64_t step = info.block_elements;
     spec.parameters = {
-        ParameterSpec::integer("rows", "rows of W, elements of y", 576, 1, max_size),
-        ParameterSpec::integer("cols", "columns of W, elements of x", step == 256 ? 2048 : 576, step, max_size, step),
+        ParameterSpec::integer("rows", "rows of W, elements of y", 576, 1, max_rows),
+        ParameterSpec::integer("cols", "columns of W, elements of x", step == 256 ? 2048 : 576, step, max_cols, step),
         ParameterSpec::choice("bias", "whether a bias is added to y", {"no", "yes"}),
         ParameterSpec::choice("residual", "whether a residual is added to y", {"no", "yes"}),
         ParameterSpec::choice("token-tile", "tokens that share one pass over W", {"1", "2", "4", "8"}),

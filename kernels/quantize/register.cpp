@@ -1,0 +1,21 @@
+#include "kernels/quantize/quantize_q8_1.hpp"
+#include "kernels/registry.hpp"
+
+namespace ptxgen::kernels {
+
+std::vector<KernelSpec> quantize_kernels() {
+    KernelSpec spec;
+    spec.name = "quantize_q8_1";
+    spec.family = "quantize";
+    spec.summary = "activations as Q8_1 blocks: signed bytes with a scale and a sum for each 32";
+    spec.parameters = {
+        ParameterSpec::integer("width", "values of a token", 576, 32, 1 << 30, 32),
+        ParameterSpec::integer("warps", "warps of a CTA", 4, 1, 32),
+    };
+    spec.generate = [](const ParameterValues& values, std::optional<Target> target, std::optional<PtxVersion> version) {
+        return quantize_q8_1({values.u32("width"), values.u32("warps")}, target, version);
+    };
+    return {spec};
+}
+
+} // namespace ptxgen::kernels
