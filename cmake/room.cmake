@@ -19,6 +19,7 @@ endif()
 function(ptxgen_room name)
   cmake_parse_arguments(ARG "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/runtime/emulator/exec/") # built by emulator.cmake
   set(target ptxgen_${name})
   if(name STREQUAL ptxgen)
     set(target ptxgen)

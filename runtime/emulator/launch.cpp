@@ -1,0 +1,103 @@
+#include "runtime/emulator/device.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace ptxgen::runtime::emulator {
+
+Status EmulatorDevice::check_launch(const Program& program, const LaunchConfig& config,
+                                    std::span<const KernelArg> args) const {
+    const auto error = [&](std::string message) {
+        return Error{fmt::format("launch of '{}': {}", program.name, message)};
+    };
+    const auto& parameters = program.function->parameters;
+    if (args.size() != parameters.size())
+        return error(
+            fmt::format("the kernel has {} parameters, {} arguments are given", parameters.size(), args.size()));
+    for (std::size_t k = 0; k < args.size(); ++k)
+        if (args[k].size() != parameters[k].byte_size())
+            return error(fmt::format("parameter {} ('{}') has {} bytes, the argument {}", k, parameters[k].name,
+                                     parameters[k].byte_size(), args[k].size()));
+    const Dim3 &grid = config.grid, &block = config.block;
+    if (grid.count() == 0 || block.count() == 0)
+        return error(fmt::format("a grid of ({},{},{}) CTAs of ({},{},{}) threads is empty", grid.x, grid.y, grid.z,
+                                 block.x, block.y, block.z));
+    if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+        return error(fmt::format("a grid of ({},{},{}) CTAs is over the limit of (2147483647,65535,65535)", grid.x,
+                                 grid.y, grid.z));
+    if (block.x > 1024 || block.y > 1024 || block.z > 64 || block.count() > program.max_threads)
+        return error(fmt::format("a block of ({},{},{}) = {} threads is over the kernel's limit of {}", block.x,
+                                 block.y, block.z, block.count(), program.max_threads));
+    const std::uint64_t shared = std::uint64_t{program.dynamic_shared_offset} + config.shared_bytes;
+    if (program.static_shared_bytes > properties_.shared_bytes_per_block)
+        return error(fmt::format("{} bytes of static shared memory are over the limit of {}",
+                                 program.static_shared_bytes, properties_.shared_bytes_per_block));
+    if (shared > properties_.shared_bytes_per_block_optin)
+        return error(fmt::format("{} bytes of shared memory ({} static, {} dynamic) are over the device's limit of {}",
+                                 shared, program.static_shared_bytes, config.shared_bytes,
+                                 properties_.shared_bytes_per_block_optin));
+    if (config.cluster) {
+        const Dim3& c = *config.cluster;
+        if (!properties_.cluster_launch)
+            return error(fmt::format("clusters need sm_90, this device is {}", ptxgen::to_string(options_.target)));
+        if (c.count() == 0 || c.count() > 16 || grid.x % c.x || grid.y % c.y || grid.z % c.z)
+            return error(
+                fmt::format("a cluster of ({},{},{}) CTAs does not divide the grid of ({},{},{}) or has more than 16",
+                            c.x, c.y, c.z, grid.x, grid.y, grid.z));
+        if (c.count() > 1) return error("the emulator runs clusters of one CTA only");
+    }
+    if (config.cooperative) {
+        const std::uint64_t fit =
+            std::uint64_t{occupancy(program, block.count(), shared)} * properties_.multiprocessors;
+        if (grid.count() > fit)
+            return error(fmt::format("a cooperative grid of {} CTAs does not fit: at most {} are resident ({} on each "
+                                     "of {} multiprocessors)",
+                                     grid.count(), fit, fit / properties_.multiprocessors,
+                                     properties_.multiprocessors));
+    }
+    return {};
+}
+
+Status EmulatorDevice::launch(const EmulatorKernel& kernel, const LaunchConfig& config,
+                              std::span<const KernelArg> args) {
+    const std::scoped_lock lock(mutex_);
+    const Program& program = kernel.program();
+    if (&kernel.device() != this)
+        return Error{fmt::format("launch of '{}': the kernel was loaded on another device", program.name)};
+    if (auto status = check_launch(program, config, args); !status) return status;
+    Launch l;
+    l.program = &program;
+    l.memory = &memory_;
+    l.options = &options_;
+    l.config = config;
+    l.params.assign(program.param_bytes + 16, 0);
+    for (std::size_t k = 0; k < args.size(); ++k)
+        std::memcpy(l.params.data() + program.param_offsets[k], args[k].data(), args[k].size());
+    l.shared_bytes = program.dynamic_shared_offset + config.shared_bytes;
+    l.cta_count = config.grid.count();
+    l.time_base = time_;
+    l.grid_id = ++launches_;
+    memory_.prepare_shadows();
+
+    const std::uint64_t resident = std::max<std::uint64_t>(
+        1, std::uint64_t{occupancy(program, config.block.count(), l.shared_bytes)} * properties_.multiprocessors);
+    l.workers = static_cast<unsigned>(std::min<std::uint64_t>(pool_.size(), l.cta_count));
+    // all CTAs of a cooperative grid are resident; else workers share what the device would hold
+    const std::uint64_t shared_out = config.cooperative ? l.cta_count : std::max<std::uint64_t>(resident, l.workers);
+    l.residents_per_worker = static_cast<std::uint32_t>((shared_out + l.workers - 1) / l.workers);
+    l.active_workers = l.workers;
+    pool_.run(l.workers, [&](unsigned k) { run_worker(workers_[k], l); });
+
+    executed_ += l.executed;
+    time_ += std::max<std::uint64_t>(l.virtual_time, 1000);
+    if (l.findings.empty()) return {};
+    for (const Finding& f : l.findings) {
+        findings_.push_back(f);
+        if (options_.on_finding) options_.on_finding(f);
+    }
+    return Error{to_string(l.findings.front())};
+}
+
+} // namespace ptxgen::runtime::emulator
