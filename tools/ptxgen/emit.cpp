@@ -1,0 +1,111 @@
+#include "kernels/manifest.hpp"
+#include "kernels/registry.hpp"
+#include "tools/common/io.hpp"
+#include "tools/ptxgen/commands.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace ptxgen::tools {
+namespace {
+
+struct EmitOptions {
+    std::string kernel, target, version, output = "-", manifest;
+};
+
+nlohmann::json manifest_json(const kernels::Generated& generated, const Minimum& printed) {
+    const auto& function = generated.module.functions[0];
+    auto parameters = nlohmann::json::array();
+    for (const auto& p : function.parameters) {
+        nlohmann::json json{{"name", p.name}, {"type", std::string(to_string(p.type))}, {"meaning", p.comment}};
+        if (p.count) json["count"] = *p.count;
+        if (p.pointer)
+            json["pointer"] = {{"space", std::string(to_string(p.pointer_space))}, {"align", p.pointer_alignment}};
+        parameters.push_back(std::move(json));
+    }
+    const auto& launch = generated.launch;
+    return {{"kernel", function.name},
+            {"version", to_string(printed.version)},
+            {"target", to_string(printed.target)},
+            {"grid", {launch.grid_x, launch.grid_y, launch.grid_z}},
+            {"block", {launch.block_x, launch.block_y, launch.block_z}},
+            {"static_shared_bytes", kernels::static_shared_bytes(generated.module)},
+            {"dynamic_shared_bytes", launch.dynamic_shared_bytes},
+            {"cooperative", launch.cooperative},
+            {"parameters", parameters}};
+}
+
+/// "--name value" and "--name=value" pairs that are no option of emit: parameters of the kernel.
+Result<std::map<std::string, std::string>> kernel_parameters(const std::vector<std::string>& words) {
+    std::map<std::string, std::string> texts;
+    for (std::size_t i = 0; i < words.size(); i++) {
+        const std::string& word = words[i];
+        if (word.rfind("--", 0) != 0 || word.size() == 2)
+            return Error{fmt::format("expected '--parameter value', found '{}'", word)};
+        const auto equals = word.find('=');
+        const std::string name = word.substr(2, equals == std::string::npos ? equals : equals - 2);
+        std::string value;
+        if (equals != std::string::npos)
+            value = word.substr(equals + 1);
+        else if (i + 1 < words.size())
+            value = words[++i];
+        else
+            return Error{fmt::format("parameter '--{}' has no value", name)};
+        if (!texts.emplace(name, value).second) return Error{fmt::format("parameter '--{}' is given twice", name)};
+    }
+    return texts;
+}
+
+int emit(const EmitOptions& options, const std::vector<std::string>& extras) {
+    auto spec = kernels::find_kernel(options.kernel);
+    if (!spec) return fail(spec.error().message);
+    std::optional<Target> target;
+    std::optional<PtxVersion> version;
+    if (!options.target.empty()) {
+        target = parse_target(options.target);
+        if (!target || !introduced_in(*target)) {
+            std::vector<std::string> names;
+            for (const auto& known : known_targets()) names.push_back(to_string(known.target));
+            return fail(fmt::format("unknown target '{}'; there are {}", options.target, fmt::join(names, ", ")));
+        }
+    }
+    if (!options.version.empty() && !(version = parse_ptx_version(options.version)))
+        return fail(fmt::format("'{}' is no PTX version; expected one like 8.0", options.version));
+    auto texts = kernel_parameters(extras);
+    if (!texts) return fail(texts.error().message);
+    auto values = kernels::read_parameters(**spec, *texts);
+    if (!values) return fail(values.error().message);
+    auto generated = (*spec)->generate(*values, target, version);
+    if (!generated) return fail(generated.error().message);
+    generated->module.comment = kernels::launch_comment(*generated);
+    auto printed = resolve_target(generated->module);
+    if (!printed) return fail(printed.error().message);
+    auto text = print(generated->module);
+    if (!text) return fail(text.error().message);
+    if (auto written = write_file(options.output, *text); !written) return fail(written.error().message);
+    if (!options.manifest.empty())
+        if (auto written = write_file(options.manifest, manifest_json(*generated, *printed).dump(2) + "\n"); !written)
+            return fail(written.error().message);
+    return exit_ok;
+}
+
+} // namespace
+
+void add_emit(CLI::App& app, ExitCode exit_with) {
+    auto* command = app.add_subcommand("emit", "Write a kernel's PTX");
+    auto options = std::make_shared<EmitOptions>();
+    command->add_option("kernel", options->kernel, "Name of the kernel, as in 'ptxgen list'")->required();
+    command->add_option(
+        "--target", options->target,
+        "Target to print, such as sm_90a; features up to it are used (default: the lowest that the kernel needs)");
+    command->add_option("--ptx-version", options->version, "PTX version to print (default: the lowest that is needed)");
+    command->add_option("-o,--output", options->output, "File to write (default: standard output)");
+    command->add_option("--manifest", options->manifest, "Also write what a launch needs, as JSON");
+    command->allow_extras();
+    command->footer("Every parameter of the kernel is an option too: --rows 4096. 'ptxgen list' shows them.\n\n"
+                    "Examples:\n  ptxgen emit rms_norm\n"
+                    "  ptxgen emit gemv_q4_k --rows 4096 --cols 4096 --target sm_90 -o gemv.ptx --manifest gemv.json");
+    command->callback([=] { exit_with(emit(*options, command->remaining())); });
+}
+
+} // namespace ptxgen::tools
