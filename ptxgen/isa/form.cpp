@@ -43,6 +43,14 @@ private:
         }
     }
 
+    /// Whether a slot behind this one has its type already: types keep their order (dp4a.s32.u32, cvt.f32.u32).
+    bool type_behind(std::size_t slot) const {
+        for (std::size_t k = slot + 1; k < form_.slots.size(); k++)
+            if (const Word* word = chosen(form_, choices_, static_cast<int>(k)); word && word->type != Type::none)
+                return true;
+        return false;
+    }
+
     bool place(std::size_t at) {
         furthest_ = std::max(furthest_, at);
         if (at == modifiers_.size()) return finish();
@@ -59,7 +67,7 @@ private:
             const auto& words = form_.slots[slot].words;
             for (std::size_t i = 0; i < words.size(); i++) {
                 const auto length = length_at(words[i].text, at);
-                if (length == 0) continue;
+                if (length == 0 || (words[i].type != Type::none && type_behind(slot))) continue;
                 fits = true;
                 choices_[slot] = static_cast<std::uint8_t>(i + 1);
                 if (place(at + length)) return true;

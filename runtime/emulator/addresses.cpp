@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 
 // Address windows, and the lane-by-lane way through a memory access.
@@ -96,15 +97,27 @@ bool resolve_lanes(Warp& w, const Inst* i, u32 lanes, Access& access) {
     return true;
 }
 
-void mark_undefined_load(Warp& w, const Inst* i, u32 lanes) {
+void mark_undefined_load(Warp& w, const Inst* i, u32 lanes, const Access* access) {
     WarpState& s = state(w);
     const Program& program = *launch_of(w).program;
     if (!w.undefined) {
         s.undefined_storage.assign(program.register_bytes / 64, 0);
         w.undefined = s.undefined_storage.data();
     }
-    for (const u32 offset : program.traces[static_cast<std::size_t>(i - program.code.data())].writes)
-        w.undefined[offset / 64] |= lanes;
+    const auto& writes = program.traces[static_cast<std::size_t>(i - program.code.data())].writes;
+    const u32 element = i->bytes / std::max<u32>(i->n, 1);
+    for (u32 m = lanes; m; m &= m - 1) {
+        const int l = std::countr_zero(m);
+        for (std::size_t k = 0; k < writes.size(); ++k) {
+            bool unwritten = true;
+            if (access && writes.size() == i->n) {
+                const u8* shadow =
+                    (access->affine ? access->shadow + l * access->stride : access->lane_shadow[l]) + k * element;
+                unwritten = std::any_of(shadow, shadow + element, [](u8 b) { return b == 0; });
+            }
+            if (unwritten) w.undefined[writes[k] / 64] |= 1u << l;
+        }
+    }
 }
 
 const Inst* run_to_generic(Warp& w, const Inst* i) {

@@ -139,8 +139,8 @@ inline const Inst* stop_at(Warp& w, const Inst* pc, Stop why) {
 bool resolve_lanes(Warp& w, const Inst* i, u32 lanes, Access& access);
 /// The allocation that holds this address, or nullptr.
 const Allocation* find_allocation(Warp& w, u64 address);
-/// Lanes of `lanes` read bytes that nothing has written: marks the instruction's destinations.
-void mark_undefined_load(Warp& w, const Inst* i, u32 lanes);
+/// Lanes of `lanes` read bytes that nothing has written: marks the destinations that got them, all without `access`.
+void mark_undefined_load(Warp& w, const Inst* i, u32 lanes, const Access* access);
 
 enum SpaceMode : u8 {
     mode_global,

@@ -226,7 +226,7 @@ const Inst* run_ldmatrix(Warp& w, const Inst* i) {
             reg<u32>(w, i->list[k])[l] = low | high << 16;
         }
     if (undefined) {
-        mark_undefined_load(w, i, undefined);
+        mark_undefined_load(w, i, undefined, nullptr);
         if (!w.tracking) return stop_at(w, i + 1, Stop::track);
     }
     return i + 1;

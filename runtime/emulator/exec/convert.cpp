@@ -268,11 +268,12 @@ struct Cast {
         return static_cast<D>(a);
     }
 };
+PTXGEN_INLINE float canonical(float x) { return x == x ? x : bits_as<float>(0x7fffffffu); }
 struct F16ToF32 {
-    static PTXGEN_INLINE float apply(u16 a) { return float_of_f16(a); }
+    static PTXGEN_INLINE float apply(u16 a) { return canonical(float_of_f16(a)); }
 };
 struct BF16ToF32 {
-    static PTXGEN_INLINE float apply(u16 a) { return float_of_bf16(a); }
+    static PTXGEN_INLINE float apply(u16 a) { return canonical(float_of_bf16(a)); }
 };
 struct F32ToF16 {
     static PTXGEN_INLINE u16 apply(float a) { return f16_of_float(a); }

@@ -211,7 +211,7 @@ const Inst* access_memory(Warp& w, const Inst* i) {
             if constexpr (Store)
                 mark_written(i, access, mask);
             else if (const u32 lanes = unwritten_lanes(i, access, mask)) {
-                mark_undefined_load(w, i, lanes);
+                mark_undefined_load(w, i, lanes, &access);
                 if (!w.tracking) return stop_at(w, i + 1, Stop::track);
             }
         }

@@ -147,7 +147,11 @@ inline std::vector<std::uint64_t> run_instruction(EmulatedDevice& device, const 
                               : width == 32 ? "cvt.u64.u32 %out, %r;"
                               : width == 64 ? "mov.b64 %out, %d;"
                                             : "selp.b64 %out, 1, 0, %p;";
-    const std::string guarded = "@%odd " + instruction;
+    // a sequence stands in braces; each of its instructions is guarded
+    const bool sequence = instruction.front() == '{';
+    std::string guarded = sequence ? "" : "@%odd " + instruction;
+    if (sequence)
+        for (std::size_t at = 1, end; (end = instruction.find(';', at)) != std::string::npos; at = end + 1) guarded += "@%odd " + instruction.substr(at, end + 1 - at);
     const std::string text = module_of(fmt::format(R"(
 .visible .entry k(.param .u64 in, .param .u64 result, .param .u32 n)
 {{
