@@ -119,6 +119,8 @@ auto emit(FunctionState& state, const Args&... args) {
     if constexpr (s.misfit == detail::Misfit::none) {
         const Form& form = table[s.row];
         std::vector<Operand> operands(form.operands.size());
+        for (std::size_t o = 0; o < operands.size(); o++)
+            if (form.operands[o].kind == OperandKind::sink) operands[o] = Operand::sink();
         std::size_t at = 0;
         const auto place = [&](const auto& arg) {
             const int spec_at = s.spec_of_arg[at++];

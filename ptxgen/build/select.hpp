@@ -158,7 +158,7 @@ constexpr Selection try_row(const Form& form, std::string_view word, Type result
     // Arguments meet the source operands in order; optional ones are filled while arguments last.
     std::size_t sources = 0, optional = 0;
     for (const auto& spec : form.operands) {
-        if (returned(spec)) continue;
+        if (returned(spec) || spec.kind == OperandKind::sink) continue;
         if (spec.if_slot >= 0 && s.choices[static_cast<std::size_t>(spec.if_slot)] == 0) {
             // An operand that brings its optional modifier along (cache hints, masks) counts as optional.
             optional += form.slots[static_cast<std::size_t>(spec.if_slot)].words.size() == 1;
@@ -177,7 +177,7 @@ constexpr Selection try_row(const Form& form, std::string_view word, Type result
     std::size_t at = 0;
     for (std::size_t o = 0; o < form.operands.size(); o++) {
         const OperandSpec& spec = form.operands[o];
-        if (returned(spec)) continue;
+        if (returned(spec) || spec.kind == OperandKind::sink) continue;
         if (spec.if_slot >= 0 && s.choices[static_cast<std::size_t>(spec.if_slot)] == 0) {
             const bool can = form.slots[static_cast<std::size_t>(spec.if_slot)].words.size() == 1 && spare > 0;
             if (!can) continue;
@@ -227,7 +227,9 @@ constexpr Selection try_row(const Form& form, std::string_view word, Type result
         case OperandKind::immediate:
             if (arg.kind != ArgKind::immediate_int) return fail(Misfit::operand_kind);
             continue;
-        case OperandKind::symbol: return fail(Misfit::operand_kind);
+        case OperandKind::symbol:
+        case OperandKind::list:
+        case OperandKind::sink: return fail(Misfit::operand_kind);
         case OperandKind::predicate:
             if (arg.kind != ArgKind::predicate) return fail(Misfit::operand_kind);
             continue;

@@ -20,20 +20,20 @@ enum class Op : std::uint16_t {
 
 /// One alternative of a modifier slot.
 struct Word {
-    std::string_view text;           ///< without the leading dot; may span dots: "f32.f16.f16.f32"
-    Type type = Type::none;          ///< the type that the word names, `none` if it names none
-    Space space = Space::generic;    ///< the state space that it names
-    std::uint8_t count = 0;          ///< vector elements of `v2`, `v4`, `v8`; 0 for other words
+    std::string_view text;                 ///< without the leading dot; may span dots: "f32.f16.f16.f32"
+    Type type = Type::none;                ///< the type that the word names, `none` if it names none
+    Space space = Space::generic;          ///< the state space that it names
+    std::uint8_t count = 0;                ///< vector elements of `v2`, `v4`, `v8`; 0 for other words
     std::span<const Minimum> minimum = {}; ///< any one of these; empty: no more than the form needs
 };
 
 /// A place for at most one modifier.
 struct Slot {
-    std::string_view name;           ///< "T", "SEM"; for a fixed modifier its own text
+    std::string_view name; ///< "T", "SEM"; for a fixed modifier its own text
     std::span<const Word> words;
     bool optional = false;
-    bool in_method_name = false;     ///< the builder has one method per word (setp_lt, atom_add)
-    std::int8_t fallback = -1;       ///< word that the builder takes when the caller names none, -1: none
+    bool in_method_name = false; ///< the builder has one method per word (setp_lt, atom_add)
+    std::int8_t fallback = -1;   ///< word that the builder takes when the caller names none, -1: none
 };
 
 /// Which word of every slot an instruction has: 0 absent, i + 1 for word i.
@@ -48,28 +48,31 @@ enum class OperandKind : std::uint8_t {
     immediate, ///< integer constant
     label,     ///< branch target
     symbol,    ///< name of a function or variable
+    list,      ///< parameters of a call in parentheses: a vector operand
+    sink,      ///< always `_`
 };
 
 /// One operand position.
 struct OperandSpec {
     std::string_view name;
     OperandKind kind = OperandKind::value;
-    bool written = false;            ///< destination; everything else is read
-    Type type = Type::none;          ///< fixed element type, used if `type_slot` < 0
-    std::int8_t type_slot = -1;      ///< slot whose word gives the element type
-    bool doubled = false;            ///< twice the width of the slot's type (`mul.wide`)
-    bool wider_ok = false;           ///< a wider register is accepted (integer ld, st, cvt)
-    std::uint8_t count = 1;          ///< elements in braces if > 1 (fragments)
-    std::int8_t count_slot = -1;     ///< slot whose word gives the number of elements (`.v4`)
-    bool optional = false;           ///< may be left out
-    std::int8_t if_slot = -1;        ///< present exactly when this slot is
-    bool joined = false;             ///< written behind the previous operand with '|' (`d|p`)
-    bool sink_ok = false;            ///< `_` is accepted
-    bool negatable = false;          ///< `!p` is accepted
-    Space space = Space::generic;    ///< of an address, used if `space_slot` < 0
-    std::int8_t space_slot = -1;     ///< slot whose word gives the state space of an address
-    std::uint8_t alignment = 0;      ///< of an address in bytes; 0: the size of what is accessed
-    std::int64_t min = INT64_MIN;    ///< range of an immediate
+    bool written = false;         ///< destination; everything else is read
+    Type type = Type::none;       ///< fixed element type, used if `type_slot` < 0
+    std::int8_t type_slot = -1;   ///< slot whose word gives the element type
+    bool doubled = false;         ///< twice the width of the slot's type (`mul.wide`)
+    bool wider_ok = false;        ///< a wider register is accepted (integer ld, st, cvt)
+    std::uint8_t count = 1;       ///< elements in braces if > 1 (fragments)
+    bool braces = false;          ///< in braces also if it is one element, which is no vector operand then
+    std::int8_t count_slot = -1;  ///< slot whose word gives the number of elements (`.v4`)
+    bool optional = false;        ///< may be left out
+    std::int8_t if_slot = -1;     ///< present exactly when this slot is
+    bool joined = false;          ///< written behind the previous operand with '|' (`d|p`)
+    bool sink_ok = false;         ///< `_` is accepted
+    bool negatable = false;       ///< `!p` is accepted
+    Space space = Space::generic; ///< of an address, used if `space_slot` < 0
+    std::int8_t space_slot = -1;  ///< slot whose word gives the state space of an address
+    std::uint8_t alignment = 0; ///< of an address in bytes, 0: the size of what is accessed; of a constant: divides it
+    std::int64_t min = INT64_MIN; ///< range of an integer constant, of kind immediate or value
     std::int64_t max = INT64_MAX;
 };
 
@@ -85,19 +88,23 @@ struct Clause {
     std::span<const Condition> require;
     std::span<const Minimum> minimum;
     bool never = false;
-    std::string_view text;           ///< as written in the table, for messages
+    std::string_view text; ///< as written in the table, for messages
 };
 
 enum class EffectKind : std::uint8_t {
-    read, write, read_write, ///< memory at an address operand
-    converge,                ///< waits for the lanes in an operand's mask, for all lanes if `operand` < 0
-    barrier,                 ///< waits for other warps of the CTA or cluster
-    branch, exit,            ///< changes control flow; ends the thread
+    read,
+    write,
+    read_write, ///< memory at an address operand
+    converge,   ///< waits for the lanes in an operand's mask, for all lanes if `operand` < 0
+    barrier,    ///< waits for other warps of the CTA or cluster
+    branch,
+    exit, ///< changes control flow; ends the thread
     fence,
-    async_read, async_write, ///< later, by the asynchronous proxy, at an address operand
-    tx,                      ///< completes on the mbarrier at an address operand
-    clc,                     ///< cluster launch control
-    volatile_value,          ///< result differs between executions (clocks, active masks)
+    async_read,
+    async_write,    ///< later, by the asynchronous proxy, at an address operand
+    tx,             ///< completes on the mbarrier at an address operand
+    clc,            ///< cluster launch control
+    volatile_value, ///< result differs between executions (clocks, active masks)
 };
 
 struct Effect {
@@ -108,9 +115,9 @@ struct Effect {
 /// One row of the instruction table: an opcode, its modifier slots and one operand shape.
 struct Form {
     Op op;
-    std::string_view opcode;         ///< "mad", "shfl.sync"
-    std::string_view family;         ///< as in the manual's table of contents: "integer"
-    std::string_view section;        ///< of the PTX ISA manual: "9.7.1.4"
+    std::string_view opcode;  ///< "mad", "shfl.sync"
+    std::string_view family;  ///< as in the manual's table of contents: "integer"
+    std::string_view section; ///< of the PTX ISA manual: "9.7.1.4"
     std::span<const Slot> slots;
     std::span<const OperandSpec> operands;
     std::span<const Clause> clauses;
@@ -217,9 +224,9 @@ std::string mnemonic(const Form& form, const Choices& choices);
 struct ModifierMatch {
     bool ok = false;
     Choices choices{};
-    std::size_t failed_at = 0;        ///< index of the first modifier that found no slot; their number if one is missing
-    std::string_view missing;         ///< name of the slot left empty, if that is the failure
-    const Clause* clause = nullptr;   ///< the clause that is violated, if that is the failure
+    std::size_t failed_at = 0;      ///< index of the first modifier that found no slot; their number if one is missing
+    std::string_view missing;       ///< name of the slot left empty, if that is the failure
+    const Clause* clause = nullptr; ///< the clause that is violated, if that is the failure
 };
 ModifierMatch match_modifiers(const Form& form, std::span<const std::string_view> modifiers);
 
@@ -228,7 +235,7 @@ struct SpecialRegister {
     std::string_view name;
     Type type;
     Minimum minimum;
-    bool varies = false;              ///< may differ between two reads by one thread (clocks, timers)
+    bool varies = false; ///< may differ between two reads by one thread (clocks, timers)
 };
 std::span<const SpecialRegister> special_registers();
 std::optional<std::uint16_t> find_special_register(std::string_view name);

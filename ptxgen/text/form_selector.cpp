@@ -41,6 +41,8 @@ std::string expected_kind(const OperandSpec& spec, Type type, unsigned count) {
     case OperandKind::immediate: return "an integer constant";
     case OperandKind::label: return "a label";
     case OperandKind::symbol: return "the name of a function or variable";
+    case OperandKind::list: return "a list in parentheses";
+    case OperandKind::sink: return "'_'";
     }
     return "?";
 }
@@ -52,7 +54,7 @@ bool kind_fits(const Operand& operand, const OperandSpec& spec, Type type, bool 
     switch (operand.kind) {
     case Operand::Kind::reg:
         return spec.kind == OperandKind::value || spec.kind == OperandKind::reg || spec.kind == OperandKind::predicate;
-    case Operand::Kind::sink: return spec.sink_ok || (element && spec.written);
+    case Operand::Kind::sink: return spec.sink_ok || spec.kind == OperandKind::sink || (element && spec.written);
     case Operand::Kind::integer:
     case Operand::Kind::f32_bits:
     case Operand::Kind::f64_bits:
@@ -203,9 +205,10 @@ private:
         const Type type = element_type(form, choices, spec);
         const unsigned count = element_count(form, choices, spec);
         const Operand* operand = &given.operand;
-        bool fits = !given.list;
+        bool fits = given.list == (spec.kind == OperandKind::list);
+        if (given.list && fits) return *operand;
         if (operand->kind == Operand::Kind::vector) {
-            const bool unwrap = count == 1 && operand->elements.size() == 1 && spec.count_slot < 0;
+            const bool unwrap = count == 1 && operand->elements.size() == 1 && spec.braces;
             fits = fits && operand->elements.size() == count;
             for (const auto& element : operand->elements) fits = fits && kind_fits(element, spec, type, true);
             if (fits && unwrap) return operand->elements.front();

@@ -91,7 +91,13 @@ void InstructionPrinter::append_operands(std::string& out, const Instruction& in
         }
         if (i < specs.size() && specs[i].joined) join = true;
         out += first ? " " : join ? "|" : ", ";
+        const bool list = i < specs.size() && specs[i].kind == OperandKind::list;
+        const bool braces = i < specs.size() && specs[i].braces && operand.kind != Operand::Kind::vector;
+        if (braces) out += '{';
+        const auto begin = out.size();
         append(out, operand);
+        if (braces) out += '}';
+        if (list && out.size() >= begin + 2) out[begin] = '(', out.back() = ')';
         first = join = false;
     }
 }

@@ -220,19 +220,16 @@ void read_operand_type(Cursor& c, const Form& form, Operand& operand) {
             }
             c.expect(")");
         }
-        if (c.accept("/")) operand.alignment = static_cast<unsigned>(c.number());
-    } else if (c.accept("imm(")) {
-        operand.kind = "immediate";
-        operand.min = c.number();
-        c.expect("..");
-        operand.max = c.number();
-        c.expect(")");
     } else if (c.accept("imm")) {
         operand.kind = "immediate";
     } else if (c.accept("label")) {
         operand.kind = "label";
     } else if (c.accept("symbol")) {
         operand.kind = "symbol";
+    } else if (c.accept("list")) {
+        operand.kind = "list";
+    } else if (c.accept("sink")) {
+        operand.kind = "sink";
     } else {
         const auto begin = c.position();
         // `V*T`, `4*b32`; a digit may also begin `2T`.
@@ -242,9 +239,12 @@ void read_operand_type(Cursor& c, const Form& form, Operand& operand) {
             if (is_slot_name(count)) {
                 c.rewind(begin);
                 operand.count_slot = need_slot(c, form);
+                const auto& slot = form.slots[static_cast<std::size_t>(operand.count_slot)];
+                operand.braces = !slot.optional;
             } else {
                 c.rewind(begin);
                 operand.count = static_cast<unsigned>(c.number());
+                operand.braces = true;
             }
             c.rewind(end);
         } else {
@@ -268,7 +268,14 @@ Operand read_operand(Cursor& c, const Form& form) {
     }
     c.expect(":");
     read_operand_type(c, form, operand);
-    operand.written = operand.name[0] == 'd' && operand.kind != "address";
+    if (c.accept("(")) {
+        operand.min = c.number();
+        c.expect("..");
+        operand.max = c.number();
+        c.expect(")");
+    }
+    if (c.accept("/")) operand.alignment = static_cast<unsigned>(c.number());
+    operand.written = operand.name[0] == 'd' && operand.kind != "address" && operand.kind != "sink";
     for (;;) {
         if (c.accept("^"))
             operand.wider_ok = true;
@@ -285,7 +292,9 @@ Operand read_operand(Cursor& c, const Form& form) {
         else
             break;
     }
-    if (operand.written && operand.kind == "value") operand.kind = "reg";
+    // ptxas takes a constant as an element of a vector, but not as the only one.
+    const bool lone = operand.braces && operand.count == 1;
+    if ((operand.written || lone) && operand.kind == "value") operand.kind = "reg";
     return operand;
 }
 

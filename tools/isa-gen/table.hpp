@@ -40,6 +40,7 @@ struct Operand {
     bool doubled = false;
     bool wider_ok = false;
     unsigned count = 1;
+    bool braces = false;
     int count_slot = -1;
     bool optional = false;
     int if_slot = -1;

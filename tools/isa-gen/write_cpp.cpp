@@ -106,6 +106,7 @@ struct Pools {
             if (o.doubled) text += ",.doubled=true";
             if (o.wider_ok) text += ",.wider_ok=true";
             if (o.count != 1) text += fmt::format(",.count={}", o.count);
+            if (o.braces) text += ",.braces=true";
             if (o.count_slot >= 0) text += fmt::format(",.count_slot={}", o.count_slot);
             if (o.optional) text += ",.optional=true";
             if (o.if_slot >= 0) text += fmt::format(",.if_slot={}", o.if_slot);
