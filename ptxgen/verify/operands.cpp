@@ -82,6 +82,7 @@ private:
         const Type type =
             spec.kind == OperandKind::predicate ? Type::pred : element_type(form, instruction.choices, spec);
         const unsigned count = element_count(form, instruction.choices, spec);
+        if (spec.kind == OperandKind::list && operand.kind == Operand::Kind::vector) return;
         if (operand.kind == Operand::Kind::vector) {
             if (operand.elements.size() != count)
                 return fail("operand-count",
@@ -116,6 +117,10 @@ private:
             return;
         case OperandKind::symbol:
             if (operand.kind != Operand::Kind::symbol) wrong_kind("the name of a function or variable");
+            return;
+        case OperandKind::list: return wrong_kind("a list in parentheses");
+        case OperandKind::sink:
+            if (operand.kind != Operand::Kind::sink) wrong_kind("'_'");
             return;
         case OperandKind::immediate:
             if (operand.kind != Operand::Kind::integer) return wrong_kind("an integer constant");
@@ -176,6 +181,9 @@ private:
         if (operand.value < spec.min || operand.value > spec.max)
             return fail("immediate", fmt::format("operand '{}' of '{}' is {}, expected {} to {}", spec.name, name(),
                                                  operand.value, spec.min, spec.max));
+        if (spec.alignment > 1 && operand.value % spec.alignment != 0)
+            return fail("immediate", fmt::format("operand '{}' of '{}' is {}, expected a multiple of {}", spec.name,
+                                                 name(), operand.value, spec.alignment));
         if (spec.kind == OperandKind::value && width != 0 && width != 1 && !fits_width(operand.value, width))
             fail("immediate",
                  fmt::format("the constant {} has more than the {} bits of operand '{}' of '{}'", operand.value, width,
