@@ -2,6 +2,7 @@
 
 #include "ptxgen/build/value_types.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <fmt/format.h>
@@ -18,13 +19,14 @@ std::pair<std::uint16_t, Choices> find_form(std::string_view mnemonic, std::size
     }
     const auto rows = forms_of(words[0]);
     for (const auto& row : rows) {
-        std::string_view opcode = row.opcode;
-        std::size_t fixed = 1;
-        for (const char c : opcode) fixed += c == '.';
-        if (mnemonic.substr(0, opcode.size()) != opcode || words.size() < fixed || row.operands.size() != operands)
-            continue;
-        const auto match = match_modifiers(row, std::span(words).subspan(fixed));
-        if (match.ok) return {static_cast<std::uint16_t>(&row - forms().data()), match.choices};
+        const auto match = match_modifiers(row, std::span(words).subspan(1));
+        if (!match.ok) continue;
+        // Operands that may be left out stand behind the others in the rows used here.
+        const auto required = std::count_if(row.operands.begin(), row.operands.end(), [&](const OperandSpec& spec) {
+            return !spec.optional && is_present(match.choices, spec);
+        });
+        if (static_cast<std::size_t>(required) == operands)
+            return {static_cast<std::uint16_t>(&row - forms().data()), match.choices};
     }
     assert(!"a fixed mnemonic of the builder is missing from the instruction table");
     return {};
@@ -68,6 +70,7 @@ void FunctionState::append(Instruction instruction) {
         instruction.guard = guard;
     }
     instruction.comment = std::exchange(next_comment, {});
+    if (instruction.form != raw_form) instruction.operands.resize(instruction.row().operands.size());
     function().body.push_back(std::move(instruction));
 }
 

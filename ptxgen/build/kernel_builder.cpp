@@ -125,6 +125,7 @@ Operand KernelBuilder::declare_parameter(Parameter parameter) {
         Instruction instruction;
         std::tie(instruction.form, instruction.choices) = find_form(mnemonic, operands.size());
         instruction.operands = std::move(operands);
+        instruction.operands.resize(instruction.row().operands.size());
         state_->append_prologue(std::move(instruction));
     };
     // f16 and bf16 have no ld of their own.

@@ -11,6 +11,29 @@ namespace {
 
 std::string_view head_of(std::string_view opcode) { return opcode.substr(0, opcode.find('.')); }
 
+/// Types keep their order ("cvt.f16.f32" is not "cvt.f32.f16"), and so do state spaces; all else may stand anywhere.
+enum class Ordered : std::uint8_t { no, type, space };
+
+Ordered ordered(std::string_view word) {
+    if (parse_space(word)) return Ordered::space;
+    std::size_t at = 0;
+    const auto letters = [&](std::string_view some) {
+        if (word.substr(at, some.size()) != some) return false;
+        at += some.size();
+        return true;
+    };
+    const auto digit = [&] { return at < word.size() && word[at] >= '0' && word[at] <= '9'; };
+    if (word == "pred") return Ordered::type;
+    if (letters("ue") || letters("e")) { // e4m3, ue8m0x2
+        if (!digit()) return Ordered::no;
+        at++;
+        return letters("m") && digit() ? Ordered::type : Ordered::no;
+    }
+    if (letters("bf") || letters("tf") || letters("b") || letters("u") || letters("s") || letters("f"))
+        return digit() ? Ordered::type : Ordered::no;
+    return Ordered::no;
+}
+
 /// Finds a slot for every modifier, in print order where several fit; an optional slot may be passed over for a later
 /// one, which is why this backtracks.
 class Matcher {
@@ -63,6 +86,9 @@ private:
         }
         for (std::size_t slot = 0; slot < form_.slots.size(); slot++) {
             if (choices_[slot] != 0) continue;
+            const auto order = ordered(modifiers_[at]);
+            auto& last = order == Ordered::type ? last_type_ : last_space_;
+            if (order != Ordered::no && slot < last) continue;
             bool fits = false;
             const auto& words = form_.slots[slot].words;
             for (std::size_t i = 0; i < words.size(); i++) {
@@ -70,7 +96,10 @@ private:
                 if (length == 0 || (words[i].type != Type::none && type_behind(slot))) continue;
                 fits = true;
                 choices_[slot] = static_cast<std::uint8_t>(i + 1);
+                const auto before = last;
+                if (order != Ordered::no) last = slot;
                 if (place(at + length)) return true;
+                last = before;
                 choices_[slot] = 0;
             }
             // Slots of the same words keep their order: the result's type stands before the operand's.
@@ -105,6 +134,7 @@ private:
     std::span<const std::string_view> modifiers_;
     std::vector<std::string_view> own_;
     Choices choices_{};
+    std::size_t last_type_ = 0, last_space_ = 0; ///< slots of the last type and space that were placed
     std::size_t furthest_ = 0;
     ModifierMatch result_;
 };

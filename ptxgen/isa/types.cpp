@@ -7,8 +7,9 @@ namespace {
 
 // In the order of the enumeration.
 constexpr std::string_view type_names[] = {
-    "none", "pred", "b8",  "b16",   "b32",  "b64",    "b128", "u8",  "u16", "u32",   "u64",   "s8",    "s16",  "s32",    "s64",
-    "f16",  "f16x2", "bf16", "bf16x2", "tf32", "f32",    "f64",  "f32x2", "u16x2", "s16x2", "e4m3", "e5m2", "e4m3x2", "e5m2x2",
+    "none", "pred", "b8",    "b16",   "b32",   "b64",  "b128",  "u8",     "u16",    "u32",
+    "u64",  "s8",   "s16",   "s32",   "s64",   "f16",  "f16x2", "bf16",   "bf16x2", "tf32",
+    "f32",  "f64",  "f32x2", "u16x2", "s16x2", "e4m3", "e5m2",  "e4m3x2", "e5m2x2",
 };
 static_assert(std::size(type_names) == static_cast<std::size_t>(Type::e5m2x2) + 1);
 
