@@ -5,7 +5,7 @@ namespace ptxgen::kernels {
 namespace {
 
 /// Q8_0: an f16 scale and 32 signed bytes. Blocks are 2-byte aligned; loading bytes as pairs leaves each in a register
-/// of its own, ready for the conversion.
+/// of its own, extended to 16 bits, ready for the conversion.
 class ByteUnit : public LoadedUnit {
 public:
     ByteUnit(KernelBuilder& k, const WeightPtr& block) : k_(k), scale_(k.ld(block.as<global_ptr<const f16>>())) {
@@ -16,7 +16,7 @@ public:
 
     std::vector<Val<f32>> values(std::size_t chunk) override {
         std::vector<Val<f32>> values;
-        for (std::size_t i = 0; i < 4; i++) values.push_back(k_.cvt<f32>(pairs_[2 * chunk + i / 2][i % 2], rn));
+        for (std::size_t i = 0; i < 4; i++) values.push_back(k_.cvt<f32>(pairs_[2 * chunk + i / 2][i % 2].as<s16>(), rn));
         return values;
     }
 

@@ -115,7 +115,7 @@ public:
     }
     void prepare() override {
         const auto d = k_.cvt<f32>(d_);
-        for (const auto& packed : packed_) scales_.push_back(d * k_.cvt<f32>(packed, rn));
+        for (const auto& packed : packed_) scales_.push_back(d * k_.cvt<f32>(packed.as<s16>(), rn)); // loads extend
     }
 
 private:
