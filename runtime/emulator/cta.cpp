@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace ptxgen::runtime::emulator {
 namespace {
@@ -103,7 +104,7 @@ bool pick_split(WarpState& w) {
             best = k;
     }
     if (best == splits.size()) return false;
-    const Split& s = splits[best];
+    Split& s = splits[best];
     w.current = best;
     w.limit = reinterpret_cast<const Inst*>(~std::uintptr_t{0});
     bool behind = false;
@@ -118,7 +119,7 @@ bool pick_split(WarpState& w) {
     w.active = w.mask = s.mask;
     w.active_count = static_cast<u32>(std::popcount(s.mask));
     w.mode = s.mask == all_lanes ? 0 : 1;
-    w.released = s.released;
+    w.released = std::exchange(s.released, false);
     w.pc = s.pc;
     w.stop = Stop::none;
     return true;

@@ -275,6 +275,13 @@ TEST_CASE("conversions") {
     check_instruction(*device, "cvt.f32.f16 %r, %ha;", 32,
                       [](const Triple& x) { return bits(static_cast<float>(f16(x.a))); });
     check_instruction(*device, "cvt.rn.f16.f32 %h, %ra;", 16, [](const Triple& x) { return to_f16(f32(x.a)); });
+    check_instruction(*device, "cvt.f32.bf16 %r, %ha;", 32,
+                      [](const Triple& x) { return bits(static_cast<float>(bf16(x.a))); });
+    check_instruction(*device, "cvt.rn.bf16.f32 %h, %ra;", 16, [](const Triple& x) { return to_bf16(f32(x.a)); });
+    check_instruction(*device, "cvt.rn.bf16x2.f32 %r, %ra, %rb;", 32,
+                      [](const Triple& x) { return to_bf16(f32(x.a)) << 16 | to_bf16(f32(x.b)); });
+    check_instruction(*device, "cvt.rn.f16x2.f32 %r, %ra, %rb;", 32,
+                      [](const Triple& x) { return to_f16(f32(x.a)) << 16 | to_f16(f32(x.b)); });
     check_instruction(*device, "cvt.rn.f16.f64 %h, %da;", 16, [](const Triple& x) { return to_f16(f64(x.a)); });
     check_instruction(*device, "cvt.sat.f32.f32 %r, %ra;", 32, [](const Triple& x) {
         return std::isnan(f32(x.a)) ? 0 : bits(std::min(std::max(f32(x.a), 0.0f), 1.0f) + 0.0f);
