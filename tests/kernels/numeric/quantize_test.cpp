@@ -1,0 +1,69 @@
+#include "kernels/quantize/quantize_q8_1.hpp"
+
+#include "ptxgen/base/float16.hpp"
+#include "tests/kernels/numeric/compare.hpp"
+#include "tests/support/devices.hpp"
+
+#include <cstring>
+
+using namespace ptxgen;
+using namespace ptxgen::kernels;
+
+namespace {
+
+/// ggml's quantize_row_q8_1_ref.
+std::vector<std::byte> reference(const std::vector<float>& x) {
+    std::vector<std::byte> blocks(x.size() / 32 * 36);
+    for (std::size_t b = 0; b < x.size() / 32; b++) {
+        const float* from = &x[b * 32];
+        std::byte* to = &blocks[b * 36];
+        float largest = 0;
+        for (int i = 0; i < 32; i++) largest = std::max(largest, std::abs(from[i]));
+        const float d = largest / 127.0F;
+        const float inverse = d >= 0x1p-126F ? 1.0F / d : 0.0F;
+        int sum = 0;
+        for (int i = 0; i < 32; i++) {
+            const auto q = static_cast<int>(std::round(from[i] * inverse));
+            to[4 + i] = static_cast<std::byte>(q);
+            sum += q;
+        }
+        const std::uint16_t halves[2] = {f32_to_f16(d), f32_to_f16(static_cast<float>(sum) * d)};
+        std::memcpy(to, halves, 4);
+    }
+    return blocks;
+}
+
+void check(const std::vector<float>& x, const QuantizeConfig& config) {
+    const auto tokens = static_cast<std::uint32_t>(x.size() / config.width);
+    const auto expected = reference(x);
+    for (auto& device : test::test_devices()) {
+        CAPTURE(device.name());
+        CAPTURE(config.width);
+        const auto x_at = device.upload(x);
+        const auto out_at = device.allocate<std::byte>(expected.size());
+        device.launch(quantize_q8_1(config), quantize_q8_1_grid(config, tokens),
+                      {x_at.address(), out_at.address(), tokens});
+        CHECK((device.download<std::byte>(out_at, expected.size()) == expected));
+    }
+}
+
+} // namespace
+
+TEST_CASE("activations are quantised to the same bytes as by ggml") {
+    test::Random random(1);
+    for (const std::uint32_t width : {32u, 96u, 576u, 1536u})
+        for (const std::uint32_t tokens : {1u, 3u, 13u})
+            check(test::random_floats(random, std::size_t{width} * tokens, random.uniform(0.01, 100)), {width, 3});
+}
+
+TEST_CASE("quantising rounds halves away from zero and leaves zeros alone") {
+    std::vector<float> x(3 * 32, 0.0F);
+    // A scale of 1, and values at and next to halves.
+    x[0] = 127;
+    for (int i = 1; i < 32; i++) {
+        const float half = static_cast<float>(i) - 16.5F;
+        x[static_cast<std::size_t>(i)] = i % 3 == 0 ? half : std::nextafter(half, i % 3 == 1 ? -INFINITY : INFINITY);
+    }
+    x[64] = 1e-38F; // too small for a scale that has an inverse
+    check(x, {32});
+}
