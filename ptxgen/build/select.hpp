@@ -77,14 +77,14 @@ enum class Misfit : std::uint8_t {
     none,
     operand_count,
     operand_kind,
-    modifier,         ///< a modifier that the instruction does not have
-    missing_modifier, ///< a required slot is empty
-    no_such_type,     ///< the instruction does not exist for this type
+    modifier,     ///< a modifier that the instruction does not have
+    no_such_type, ///< the instruction does not exist for this type
     mixed_types,
-    pointee,       ///< pointer to another type than the value
-    const_pointee, ///< write through a pointer to const
-    space,         ///< pointer into a space that the instruction does not take
-    combination,   ///< a clause forbids it
+    pointee,          ///< pointer to another type than the value
+    const_pointee,    ///< write through a pointer to const
+    space,            ///< pointer into a space that the instruction does not take
+    missing_modifier, ///< a required slot is empty: all operands fit
+    combination,      ///< a clause forbids it
 };
 
 inline constexpr std::size_t max_args = 16;

@@ -2,6 +2,7 @@
 #include "tools/common/io.hpp"
 #include "tools/ptxgen/commands.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -58,8 +59,11 @@ int list(bool json) {
         fmt::print("{}\n", all.dump(2));
         return exit_ok;
     }
+    const auto registered = kernels::registry();
+    std::vector<kernels::KernelSpec> all(registered.begin(), registered.end());
+    std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.family < b.family; });
     std::string_view family;
-    for (const auto& spec : kernels::registry()) {
+    for (const auto& spec : all) {
         if (spec.family != family) {
             family = spec.family;
             fmt::print("{}/\n", family);
