@@ -76,6 +76,7 @@ struct Instruction {
     std::optional<Operand> guard;        ///< @p or @!p: a register operand, `negated` for `!`
     std::vector<Operand> operands;       ///< as many as the form has operand specs
     std::string comment;                 ///< printed on its own line before the instruction
+    std::string pragma;                  ///< strings of a `.pragma` before it: "\"nounroll\"" at the head of a loop
     SourceLocation location;
     /// raw_form only: the mnemonic with modifiers, and what it was said to need. A `none` operand stands for the '|'
     /// that joins its neighbours.

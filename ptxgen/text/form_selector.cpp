@@ -177,7 +177,7 @@ private:
             if (spec.joined) {
                 filled = filled && next < given.size() && given[next].joined;
             } else if (spec.optional && filled) {
-                filled = spare > 0;
+                filled = spare > 0 && next < given.size() && (spec.kind == OperandKind::list) == given[next].list;
                 spare -= filled;
             }
             if (!filled) {

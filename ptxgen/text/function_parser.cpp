@@ -3,6 +3,7 @@
 #include "ptxgen/text/names.hpp"
 
 #include <unordered_set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -92,10 +93,7 @@ bool FunctionParser::parse_directive() {
         cursor_.skip_line();
         return true;
     }
-    if (token.text == ".pragma") {
-        cursor_.skip_statement();
-        return true;
-    }
+    if (cursor_.accept_word(".pragma")) return parse_pragma();
     if (cursor_.accept_word(".reg")) {
         cursor_.drop_comments();
         std::vector<RegisterDeclaration> declarations;
@@ -122,6 +120,17 @@ bool FunctionParser::parse_directive() {
     }
     cursor_.error("unknown-directive", fmt::format("directive {} is not supported here", quoted(token)));
     return false;
+}
+
+bool FunctionParser::parse_pragma() {
+    do {
+        if (cursor_.peek().kind != TokenKind::string) {
+            cursor_.expected("a string behind '.pragma'");
+            return false;
+        }
+        pragma_ += fmt::format("{}\"{}\"", pragma_.empty() ? "" : ", ", cursor_.take().text);
+    } while (cursor_.accept(','));
+    return cursor_.expect_semicolon("after a pragma");
 }
 
 void FunctionParser::parse_label() {
@@ -151,6 +160,7 @@ void FunctionParser::parse_instruction() {
     if (!parse_instruction_text(cursor_, *this, function_, {}, std::nullopt, false, instruction)) return;
     if (const auto comment = cursor_.take_trailing_comment(); !comment.empty())
         instruction.comment += (instruction.comment.empty() ? "" : "\n") + comment;
+    instruction.pragma = std::exchange(pragma_, {});
     function_.body.push_back(std::move(instruction));
 }
 

@@ -38,6 +38,7 @@ private:
     void open_scope();
     void parse_statement();
     bool parse_directive();
+    bool parse_pragma();
     void parse_label();
     void parse_instruction();
     void declare(std::string_view name, const Operand& operand, SourceLocation location);
@@ -48,6 +49,7 @@ private:
     const ModuleNames& module_names_;
     Function& function_;
     std::vector<Scope> scopes_;
+    std::string pragma_;                 ///< that waits for the next instruction
     std::deque<std::string> names_pool_; ///< of variables: what the keys of `names` point to
     /// Labels by the index of the token that opens their scope.
     std::unordered_map<std::size_t, std::vector<std::pair<std::string_view, std::uint32_t>>> labels_;

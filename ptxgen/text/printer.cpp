@@ -195,6 +195,7 @@ void append_function(std::string& out, const Module& module, const Function& fun
     for (std::size_t i = 0; i < function.body.size(); i++) {
         labels_up_to(i);
         append_comment(out, function.body[i].comment, "    ");
+        if (!function.body[i].pragma.empty()) out += fmt::format("    .pragma {};\n", function.body[i].pragma);
         out += "    ";
         printer.append(out, function.body[i]);
         out += '\n';

@@ -13,6 +13,7 @@ const Operand* target_of(const Instruction& instruction) {
 
 bool ends_block(const Instruction& instruction) {
     if (instruction.form == raw_form) return target_of(instruction) != nullptr;
+    if (instruction.row().opcode == "call") return false; // comes back
     return instruction.row().has_effect(EffectKind::branch) || instruction.row().has_effect(EffectKind::exit);
 }
 

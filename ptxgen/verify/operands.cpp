@@ -65,6 +65,50 @@ private:
             position_ = static_cast<int>(i);
             check(instruction, form.operands[i], instruction.operands[i]);
         }
+        if (form.opcode == "call") check_call(instruction);
+    }
+
+    /// A direct call: its lists against the parameters of the function that it names.
+    void check_call(const Instruction& instruction) {
+        const Operand* callee = nullptr;
+        const Operand *results = nullptr, *arguments = nullptr;
+        for (const auto& operand : instruction.operands) {
+            if (operand.kind == Operand::Kind::symbol) callee = &operand;
+            if (operand.kind == Operand::Kind::vector) (callee ? arguments : results) = &operand;
+        }
+        position_ = -1;
+        if (!callee) return; // through a register
+        if (callee->scope != SymbolScope::function)
+            return fail("call", fmt::format("'{}' is no function", text(*callee)));
+        const auto& function = report_.module().functions[callee->id];
+        if (function.is_kernel)
+            return fail("call", fmt::format("'{}' is a kernel, which cannot be called", function.name));
+        check_list(function.name, "result", results, function.returns);
+        check_list(function.name, "argument", arguments, function.parameters);
+    }
+
+    void check_list(std::string_view callee, std::string_view what, const Operand* list,
+                    const std::vector<Parameter>& wanted) {
+        const std::size_t count = list ? list->elements.size() : 0;
+        if (count != wanted.size())
+            return fail("call", fmt::format("'{}' has {} {}{}, found {}", callee, wanted.size(), what,
+                                            wanted.size() == 1 ? "" : "s", count));
+        for (std::size_t i = 0; i < count; i++) {
+            const auto bytes = byte_size_of(list->elements[i]);
+            if (bytes && *bytes != wanted[i].byte_size())
+                fail("call", fmt::format("{} '{}' of '{}' has {} bytes, '{}' has {}", what, wanted[i].name, callee,
+                                         wanted[i].byte_size(), text(list->elements[i]), *bytes));
+        }
+    }
+
+    /// Nothing for constants, which fit anything.
+    std::optional<std::uint64_t> byte_size_of(const Operand& operand) const {
+        if (operand.kind == Operand::Kind::reg) return byte_size(type_of(operand));
+        if (operand.kind != Operand::Kind::symbol) return std::nullopt;
+        if (operand.scope == SymbolScope::local_variable) return function_.variables[operand.id].byte_size();
+        if (operand.scope == SymbolScope::parameter && operand.id < function_.parameters.size())
+            return function_.parameters[operand.id].byte_size();
+        return std::nullopt;
     }
 
     void check(const Instruction& instruction, const OperandSpec& spec, const Operand& operand) {
@@ -79,6 +123,12 @@ private:
         if (!wanted)
             return fail("operand-count", fmt::format("'{}' has no operand '{}' without its modifier",
                                                      mnemonic(form, instruction.choices), spec.name));
+        if (spec.kind == OperandKind::list) {
+            if (operand.kind != Operand::Kind::vector)
+                fail("operand-kind", fmt::format("operand '{}' of '{}' is {}, expected a list in parentheses", spec.name,
+                                                 mnemonic(form, instruction.choices), describe(operand)));
+            return;
+        }
         const Type type =
             spec.kind == OperandKind::predicate ? Type::pred : element_type(form, instruction.choices, spec);
         const unsigned count = element_count(form, instruction.choices, spec);

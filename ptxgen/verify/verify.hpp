@@ -18,12 +18,13 @@ namespace ptxgen {
 /// - immediate: constants out of an operand's range (error) or wider than it (warning); floating constants
 /// - guard-type, undefined-label, special-register
 /// - address-type, state-space, misaligned, out-of-bounds, parameter-write: addresses as far as they are constant
+/// - call: direct calls against the function's results and parameters, in number and size
 /// - unavailable, target: what the module's version and target lack
 /// - uninitialised: registers read before any assignment on some path; assignments under a predicate count for reads
 ///   under the same predicate, and for the edges of branches on it
 /// - missing-exit: control that runs off the end of a function
 ///
-/// Not yet: calls and their parameters, fragment layouts, wgmma and tcgen05 descriptors, races, barrier uniformity,
+/// Not yet: indirect calls, fragment layouts, wgmma and tcgen05 descriptors, races, barrier uniformity,
 /// values of addresses that live in registers.
 struct VerifyOptions {
     bool parsed = false; ///< text by others: a register read before any assignment is a warning, not an error
