@@ -1,5 +1,7 @@
 #include "cases.hpp"
 
+#include "ptxgen/text/text.hpp"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <set>
@@ -10,32 +12,30 @@ namespace {
 
 using namespace ptxgen;
 
-/// Register of a bit width; small types live in 16-bit registers where they may.
-std::string register_name(Type type, bool wider_ok, unsigned number) {
-    if (bit_width(type) == 8 && !wider_ok) return fmt::format("%b{}", number % 8);
-    switch (bit_width(type)) {
-    case 1: return fmt::format("%p{}", number % 8);
-    case 8:
-    case 16: return fmt::format("%h{}", number % 32);
-    case 64: return fmt::format("%rd{}", number % 32);
-    case 128: return fmt::format("%q{}", number % 8);
-    default: return fmt::format("%r{}", number % 64);
-    }
+constexpr unsigned registers_of_a_kind = 64;
+constexpr Type register_types[] = {Type::pred, Type::b8, Type::b16, Type::b32, Type::b64, Type::b128};
+
+/// Register of a type's width; small types live in 16-bit registers where they may.
+Operand register_operand(Type type, bool wider_ok, unsigned number) {
+    const unsigned width = bit_width(type) == 8 && wider_ok ? 16 : std::max(1u, bit_width(type));
+    for (unsigned kind = 0; kind < std::size(register_types); kind++)
+        if (bit_width(register_types[kind]) == width)
+            return Operand::reg({kind * registers_of_a_kind + number % registers_of_a_kind});
+    return {};
 }
 
-std::string literal(const OperandSpec& operand, Type type) {
-    if (operand.alignment != 0) return std::to_string(operand.alignment);
-    if (type == Type::f32) return "0f3F800000";
-    if (type == Type::f64) return "0d3FF0000000000000";
-    return "1";
+Operand literal(const OperandSpec& operand, Type type) {
+    if (operand.alignment != 0) return Operand::integer(operand.alignment);
+    if (type == Type::f32) return Operand::f32(1);
+    if (type == Type::f64) return Operand::f64(1);
+    return Operand::integer(1);
 }
 
-std::string address_text(Space space, bool written) {
-    switch (space) {
-    case Space::param: return written ? "[argument]" : "[parameter]";
-    case Space::constant: return "[constants]";
-    default: return "[%rd40]";
-    }
+Operand address_operand(Space space, bool written) {
+    if (space == Space::param && written) return Operand::address(SymbolScope::local_variable, 0);
+    if (space == Space::param) return Operand::address(SymbolScope::parameter, 0);
+    if (space == Space::constant) return Operand::address(SymbolScope::module_variable, 0);
+    return Operand::address(Register{register_operand(Type::b64, false, 40).id});
 }
 
 bool is_legal(const Form& form, const Choices& choices) { return violated_clause(form, choices) == nullptr; }
@@ -117,47 +117,75 @@ std::vector<Choices> pairwise(const Form& form) {
 
 } // namespace
 
-std::string Case::text() const {
-    auto line = mnemonic(*form, choices);
+const Module& scaffold() {
+    static const Module module = [] {
+        Module m;
+        Variable constants;
+        constants.name = "constants";
+        constants.space = Space::constant;
+        constants.count = 256;
+        constants.alignment = 16;
+        m.variables.push_back(constants);
+        auto& k = m.functions.emplace_back();
+        k.name = "k";
+        Parameter parameter;
+        parameter.name = "parameter";
+        parameter.type = Type::b8;
+        parameter.count = 256;
+        parameter.alignment = 16;
+        k.parameters.push_back(parameter);
+        auto argument = constants;
+        argument.name = "argument";
+        argument.space = Space::param;
+        k.variables.push_back(argument);
+        constexpr std::string_view prefixes[] = {"%p", "%b", "%h", "%r", "%rd", "%q"};
+        for (std::size_t kind = 0; kind < std::size(register_types); kind++)
+            for (unsigned i = 0; i < registers_of_a_kind; i++)
+                k.registers.push_back({register_types[kind], fmt::format("{}{}", prefixes[kind], i)});
+        k.labels.push_back({"target", 0, true});
+        return m;
+    }();
+    return module;
+}
+
+Instruction Case::instruction() const {
+    Instruction instruction;
+    instruction.form = static_cast<std::uint16_t>(form - forms().data());
+    instruction.choices = choices;
     unsigned number = 1;
-    bool first = true;
     for (std::size_t i = 0; i < form->operands.size(); i++) {
-        const auto& operand = form->operands[i];
+        const auto& spec = form->operands[i];
+        auto& operand = instruction.operands.emplace_back();
         if (fillings[i] == Filling::left_out) continue;
-        line += operand.joined ? "|" : first ? " " : ", ";
-        first = false;
-        const auto type = element_type(*form, choices, operand);
-        const auto count = element_count(*form, choices, operand);
-        if (fillings[i] == Filling::sink && count == 1) {
-            line += "_";
-            continue;
-        }
-        if (fillings[i] == Filling::negated) line += "!";
-        switch (operand.kind) {
+        const auto type = element_type(*form, choices, spec);
+        const auto count = element_count(*form, choices, spec);
+        switch (spec.kind) {
         case OperandKind::address:
-            line += address_text(address_space(*form, choices, operand), form->has_effect(EffectKind::write));
+            operand = address_operand(address_space(*form, choices, spec), form->has_effect(EffectKind::write));
             break;
-        case OperandKind::immediate: line += std::to_string(operand.min == INT64_MIN ? 0 : operand.min); break;
-        case OperandKind::label: line += "target"; break;
-        case OperandKind::symbol: line += "symbol"; break;
-        case OperandKind::sink: line += "_"; break;
+        case OperandKind::immediate: operand = Operand::integer(spec.min == INT64_MIN ? 0 : spec.min); break;
+        case OperandKind::label: operand = Operand::label(0); break;
+        case OperandKind::sink: operand = Operand::sink(); break;
+        case OperandKind::symbol:
+        case OperandKind::list: break; // of custom rows only, which need declarations
         default:
-            const bool braces = count > 1 || operand.braces;
-            if (braces) line += "{";
+            std::vector<Operand> elements;
             for (unsigned e = 0; e < count; e++) {
-                line += e ? ", " : "";
                 if (fillings[i] == Filling::sink && e == 0)
-                    line += "_";
+                    elements.push_back(Operand::sink());
                 else if (fillings[i] == Filling::literal && e + 1 == count)
-                    line += literal(operand, type);
+                    elements.push_back(literal(spec, type));
                 else
-                    line += register_name(type, operand.wider_ok, number++);
+                    elements.push_back(register_operand(type, spec.wider_ok, number++));
             }
-            if (braces) line += "}";
+            operand = count == 1 ? elements[0] : Operand::vector(elements);
+            operand.negated = fillings[i] == Filling::negated;
         }
     }
-    return line + ";";
+    return instruction;
 }
+
+std::string Case::text() const { return print(scaffold().functions[0], instruction(), scaffold()); }
 
 std::vector<Case> accepted_cases(const Form& form) {
     std::vector<Case> cases;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "ptxgen/isa/form.hpp"
+#include "ptxgen/ir/ir.hpp"
 
 #include <string>
 #include <vector>
@@ -17,8 +17,12 @@ struct Case {
     std::vector<Filling> fillings; ///< one for each operand position
     const ptxgen::Clause* breaks = nullptr;
 
-    std::string text() const; ///< "ld.global.f32 %r1, [%rd2];"
+    ptxgen::Instruction instruction() const; ///< in the only function of scaffold()
+    std::string text() const;                ///< what the printer makes of it: "ld.global.f32 %r1, [%rd40];"
 };
+
+/// A module with the registers and variables that instructions of cases use.
+const ptxgen::Module& scaffold();
 
 /// A version and a target to assemble for.
 struct Setting {

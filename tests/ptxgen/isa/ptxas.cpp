@@ -14,26 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The module around the lines; declares only the registers in use, since an unused .b128 register already needs
-/// PTX 8.3 and sm_70.
-std::string module_text(const Setting& setting, const std::vector<std::string>& lines, unsigned& first_line) {
-    std::string body;
-    for (const auto& line : lines) body += line + "\n";
-    const auto uses = [&](std::string_view name) { return body.find(name) != std::string::npos; };
-    auto text = fmt::format(".version {}\n.target {}\n.address_size 64\n", ptxgen::to_string(setting.version),
-                            ptxgen::to_string(setting.target));
-    if (uses("constants")) text += ".const .align 16 .b8 constants[256];\n";
-    text += ".visible .entry k(.param .align 16 .b8 parameter[256])\n{\n.reg .pred %p<8>;\n.reg .b16 %h<32>;\n"
-            ".reg .b32 %r<64>;\n.reg .b64 %rd<64>;\n";
-    if (uses("%b")) text += ".reg .b8 %b<8>;\n";
-    if (uses("argument")) text += ".param .align 16 .b8 argument[256];\n";
-    if (uses("%q")) text += ".reg .b128 %q<8>;\n";
-    first_line = static_cast<unsigned>(std::count(text.begin(), text.end(), '\n')) + 1;
-    text += body;
-    if (uses("target")) text += "target:\n";
-    return text + "ret;\n}\n";
-}
-
 bool is_note(const std::string& message) {
     return message.find("warning") != std::string::npos || message.find("ptxas info") != std::string::npos;
 }
@@ -49,6 +29,25 @@ std::string run(const std::string& command) {
 }
 
 } // namespace
+
+std::string module_text(const Setting& setting, const std::vector<std::string>& lines, unsigned& first_line) {
+    // Only the registers in use: an unused .b128 register already needs PTX 8.3 and sm_70.
+    std::string body;
+    for (const auto& line : lines) body += line + "\n";
+    const auto uses = [&](std::string_view name) { return body.find(name) != std::string::npos; };
+    auto text = fmt::format(".version {}\n.target {}\n.address_size 64\n", ptxgen::to_string(setting.version),
+                            ptxgen::to_string(setting.target));
+    if (uses("constants")) text += ".const .align 16 .b8 constants[256];\n";
+    text += ".visible .entry k(.param .align 16 .b8 parameter[256])\n{\n.reg .pred %p<64>;\n.reg .b16 %h<64>;\n"
+            ".reg .b32 %r<64>;\n.reg .b64 %rd<64>;\n";
+    if (uses("%b")) text += ".reg .b8 %b<64>;\n";
+    if (uses("argument")) text += ".param .align 16 .b8 argument[256];\n";
+    if (uses("%q")) text += ".reg .b128 %q<64>;\n";
+    first_line = static_cast<unsigned>(std::count(text.begin(), text.end(), '\n')) + 1;
+    text += body;
+    if (uses("target")) text += "target:\n";
+    return text + "ret;\n}\n";
+}
 
 std::optional<std::string> find_ptxas() {
     if (const char* path = std::getenv("PTXGEN_PTXAS"); path && *path) return path;

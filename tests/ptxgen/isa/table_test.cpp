@@ -2,6 +2,8 @@
 // rejected one version and one target below, rejected where a clause forbids it; the reason given must fit, too.
 #include "cases.hpp"
 #include "ptxas.hpp"
+#include "ptxgen/text/text.hpp"
+#include "ptxgen/verify/verify.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -46,10 +48,26 @@ void check_all(const std::string& ptxas, const Batches& batches, const Report& r
     }
 }
 
-bool mentions(const Verdict& verdict, std::initializer_list<std::string_view> texts) {
+bool mentions(const Verdict& verdict, const std::vector<std::string>& texts) {
     for (const auto& message : verdict.messages)
-        for (const auto text : texts)
+        for (const auto& text : texts)
             if (message.find(text) != std::string::npos) return true;
+    return false;
+}
+
+/// Whether the reasons name what the case lacks in this setting: the version or the target that it needs.
+bool is_expected(const Verdict& verdict, const Case& c, const Setting& setting) {
+    for (const auto& alternatives : requirements(*c.form, c.choices)) {
+        for (const auto& m : alternatives) {
+            if (setting.version < m.version &&
+                mentions(verdict, {fmt::format("requires PTX ISA .version {} or later", to_string(m.version))}))
+                return true;
+            if (setting.target.provides(m.target)) continue;
+            if (mentions(verdict, {fmt::format("requires .target {} or higher", to_string(m.target)),
+                                   fmt::format("not supported on .target '{}'", to_string(setting.target))}))
+                return true;
+        }
+    }
     return false;
 }
 
@@ -121,13 +139,113 @@ TEST_CASE("forms are rejected below their minimum") {
         count++;
         if (verdict.accepted)
             FAIL_CHECK(fmt::format("{}: {}: accepted, but the table asks for more", describe(setting), line));
-        else if (!mentions(verdict, {"requires .target", "requires PTX ISA .version", "not supported on .target",
-                                     "requires target"}))
+        else if (!is_expected(verdict, c, setting))
             FAIL_CHECK(
                 fmt::format("{}: {}: rejected for another reason: {}", describe(setting), line, joined(verdict)));
-        (void)c;
     });
     fmt::print("{} instructions rejected in {} kernels\n", count, batches.size());
+}
+
+TEST_CASE("forms that are gone are rejected") {
+    const auto ptxas = find_ptxas();
+    if (!ptxas) {
+        fmt::print("[SKIP] forms that are gone are rejected: no ptxas (set PTXGEN_PTXAS)\n");
+        return;
+    }
+    Batches batches, last;
+    for (const auto& form : forms()) {
+        if (!is_selected(form) || !form.removed) continue;
+        const auto& all = versions();
+        const auto at = std::find(all.begin(), all.end(), form.removed->version);
+        REQUIRE(at != all.begin());
+        for (const auto& c : accepted_cases(form)) {
+            add(batches, {*at, form.removed->target}, c);
+            add(last, {at[-1], form.removed->target}, c);
+            add(last, {all.back(), {50, TargetVariant::plain}}, c);
+        }
+    }
+    CHECK((std::getenv("PTXGEN_ISA_OP") || !batches.empty()));
+    check_all(*ptxas, batches, [&](const auto& setting, const auto&, const auto& line, const auto& verdict) {
+        if (!mentions(verdict, {"is not supported on"}))
+            FAIL_CHECK(fmt::format("{}: {}: {}", describe(setting), line, joined(verdict)));
+    });
+    check_all(*ptxas, last, [&](const auto& setting, const auto&, const auto& line, const auto& verdict) {
+        if (!verdict.accepted) FAIL_CHECK(fmt::format("{}: {}: {}", describe(setting), line, joined(verdict)));
+    });
+}
+
+TEST_CASE("constants outside their range are rejected") {
+    const auto ptxas = find_ptxas();
+    if (!ptxas) {
+        fmt::print("[SKIP] constants outside their range are rejected: no ptxas (set PTXGEN_PTXAS)\n");
+        return;
+    }
+    std::map<Setting, std::vector<std::string>> lines;
+    for (const auto& form : forms()) {
+        if (!is_selected(form)) continue;
+        const auto cases = accepted_cases(form);
+        for (std::size_t i = 0; i < form.operands.size(); i++) {
+            const auto& spec = form.operands[i];
+            if (spec.kind != OperandKind::immediate && spec.kind != OperandKind::value) continue;
+            std::vector<std::int64_t> outside;
+            if (spec.min > 0) outside.push_back(spec.min - 1);
+            if (spec.max < 0xffffffff) outside.push_back(spec.max + 1);
+            if (spec.alignment > 1) outside.push_back((spec.min > 0 ? spec.min : 0) + spec.alignment + 1);
+            for (const auto& c : cases) {
+                if (c.fillings[i] == Filling::left_out || outside.empty()) continue;
+                if (spec.name == "lut") break; // the manual says 0 to 255, ptxas takes the low bits of more
+                for (const auto value : outside) {
+                    auto instruction = c.instruction();
+                    instruction.operands[i] = Operand::integer(value);
+                    lines[lowest_settings(c)[0]].push_back(print(scaffold().functions[0], instruction, scaffold()));
+                }
+                break;
+            }
+        }
+    }
+    std::size_t count = 0;
+    for (const auto& [setting, batch] : lines) {
+        const auto verdicts = assemble(*ptxas, setting, batch);
+        for (std::size_t i = 0; i < batch.size(); i++, count++)
+            if (verdicts[i].accepted || mentions(verdicts[i], {"requires", "Arguments mismatch"}))
+                FAIL_CHECK(fmt::format("{}: {}: {}", describe(setting), batch[i],
+                                       verdicts[i].accepted ? "accepted" : joined(verdicts[i])));
+    }
+    fmt::print("{} constants rejected\n", count);
+}
+
+TEST_CASE("forms are parsed as what they were printed from, and verify") {
+    std::vector<Case> cases;
+    std::vector<std::string> lines;
+    for (const auto& form : forms()) {
+        if (!is_selected(form)) continue;
+        for (auto& c : accepted_cases(form)) {
+            lines.push_back(c.text());
+            cases.push_back(std::move(c));
+        }
+    }
+    unsigned first_line = 0;
+    const auto text = module_text({versions().back(), {100, TargetVariant::arch}}, lines, first_line);
+    const auto parsed = parse(text);
+    for (const auto& diagnostic : parsed.diagnostics)
+        if (diagnostic.severity == Severity::error) {
+            const auto line = diagnostic.location.line - first_line;
+            FAIL_CHECK(fmt::format("{} in: {}", to_string(diagnostic), line < lines.size() ? lines[line] : "?"));
+        }
+    REQUIRE(parsed.ok());
+    for (const auto& diagnostic : verify(parsed.module, {.parsed = true}))
+        if (diagnostic.severity == Severity::error && diagnostic.rule != "unavailable")
+            FAIL_CHECK(to_string(diagnostic));
+    const auto& k = parsed.module.functions.at(0);
+    REQUIRE(k.body.size() == cases.size() + 1);
+    for (std::size_t i = 0; i < cases.size(); i++) {
+        const auto& found = k.body[i];
+        const auto printed = print(k, found, parsed.module);
+        if (printed != lines[i]) FAIL_CHECK(fmt::format("{} was read as {}", lines[i], printed));
+        if (&found.row() != cases[i].form)
+            FAIL_CHECK(fmt::format("{}: made from row {}, read as row {} of the opcode", lines[i],
+                                   cases[i].form - forms().data(), found.form));
+    }
 }
 
 TEST_CASE("clauses forbid what ptxas rejects") {
