@@ -16,7 +16,8 @@ public:
 
     std::vector<Val<f32>> values(std::size_t chunk) override {
         std::vector<Val<f32>> values;
-        for (std::size_t i = 0; i < 4; i++) values.push_back(k_.cvt<f32>(pairs_[2 * chunk + i / 2][i % 2].as<s16>(), rn));
+        for (std::size_t i = 0; i < 4; i++)
+            values.push_back(k_.cvt<f32>(pairs_[2 * chunk + i / 2][i % 2].as<s16>(), rn));
         return values;
     }
 
