@@ -62,7 +62,7 @@ Result<Generated> head_rms_norm(const HeadRmsNormConfig& config, std::optional<T
     const auto x = k.param<global_ptr<const f32>>("x", "f32 [tokens][heads][head_dim]");
     const auto weight = k.param<global_ptr<const f32>>("weight", "f32 [head_dim]");
     const auto out = k.param<global_ptr<f32>>("out", "f32 [tokens][heads][head_dim], may be x");
-    const auto tokens = k.param<u32>("tokens");
+    const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(threads);
     const std::uint32_t lanes = head_rms_norm_lanes(config), rows = rows_of_cta(config);
     const auto in_cta = quotient(k.tid.x, lanes);

@@ -35,7 +35,6 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
     app.add_option("-r,--report", report, "Speed report on standard error, 0 or 1 (default 1)")
         ->check(CLI::Range(0, 1));
     app.add_option("--stop", o.stop, "Ends the answer where this text appears; may be given several times")
-        ->expected(1)
         ->allow_extra_args(false);
     app.add_option("-n,--tokens", o.max_tokens,
                    "Tokens to generate at most (default: until the model ends or the context is full)")

@@ -160,9 +160,7 @@ void add_run(CLI::App& app, ExitCode exit_with) {
                      "Host threads of the emulator; 1 (default) is reproducible, 0 all cores")
         ->check(CLI::Range(0, 1024));
     command->add_option("--seed", options->seed, "Seed of the emulated schedule (default 1)");
-    command->add_option("--arg", options->args, "One for each parameter, in order")
-        ->expected(1)
-        ->allow_extra_args(false);
+    command->add_option("--arg", options->args, "One for each parameter, in order")->allow_extra_args(false);
     command->footer(
         "An argument is a scalar (u32=5, f32=1.5) or a buffer TYPE[COUNT]=CONTENT with CONTENT one of zero, iota,\n"
         "random:SEED, @FILE. '>FILE' behind it saves the buffer after the launch, '>-' prints it.\n"
