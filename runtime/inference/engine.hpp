@@ -20,7 +20,7 @@ struct EngineOptions {
     KvType kv = KvType::f32;
     std::uint32_t chunk = 64; ///< prompt tokens that one round of launches evaluates at most
     /// Called while weights are uploaded and kernels compiled, with a share of the work in [0, 1].
-    std::function<void(double)> on_progress;
+    std::function<void(double)> on_progress = {};
 };
 
 /// Evaluates a model token by token, keeping the keys and values of what it has seen. One engine serves one sequence.
