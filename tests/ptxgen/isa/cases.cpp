@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <random>
 #include <set>
 #include <tuple>
 
@@ -218,6 +219,24 @@ std::vector<Case> accepted_cases(const Form& form) {
                 vary(Filling::sink);
             if (operand.negatable) vary(Filling::negated);
         }
+    }
+    return cases;
+}
+
+std::vector<Case> all_cases(const Form& form, std::size_t most) {
+    std::uint64_t product = 1;
+    for (const auto& slot : form.slots) product *= slot.words.size() + slot.optional;
+    std::vector<Case> cases;
+    std::mt19937_64 random(form.slots.size());
+    for (std::uint64_t i = 0; i < std::min<std::uint64_t>(product, most); i++) {
+        auto rest = product <= most ? i : random() % product;
+        Choices choices{};
+        for (std::size_t slot = 0; slot < form.slots.size(); slot++) {
+            const auto count = form.slots[slot].words.size() + form.slots[slot].optional;
+            choices[slot] = static_cast<std::uint8_t>(rest % count + !form.slots[slot].optional);
+            rest /= count;
+        }
+        cases.push_back(plain_case(form, choices));
     }
     return cases;
 }

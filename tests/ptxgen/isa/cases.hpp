@@ -34,6 +34,8 @@ struct Setting {
 /// Legal instructions: every pair of words of different slots that some legal instruction has, every optional operand,
 /// literals, sinks and negations.
 std::vector<Case> accepted_cases(const ptxgen::Form& form);
+/// Instructions with all combinations of words, legal or not, up to `most`; a fixed pseudo-random choice of more.
+std::vector<Case> all_cases(const ptxgen::Form& form, std::size_t most);
 /// For every clause instructions that break this one alone.
 std::vector<Case> rejected_cases(const ptxgen::Form& form);
 

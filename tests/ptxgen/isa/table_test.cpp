@@ -280,3 +280,35 @@ TEST_CASE("clauses forbid what ptxas rejects") {
     });
     fmt::print("{} illegal instructions rejected in {} kernels\n", count, batches.size());
 }
+
+TEST_CASE("all combinations of words are judged as ptxas judges them") {
+    // A minute or more: PTXGEN_ISA_FULL=1
+    const auto ptxas = find_ptxas();
+    if (!ptxas || !std::getenv("PTXGEN_ISA_FULL")) {
+        fmt::print("[SKIP] all combinations of words are judged as ptxas judges them: {}\n",
+                   ptxas ? "set PTXGEN_ISA_FULL=1" : "no ptxas (set PTXGEN_PTXAS)");
+        return;
+    }
+    constexpr std::size_t most = 5000;
+    Batches batches;
+    for (const auto& form : forms()) {
+        if (!is_selected(form) || form.removed) continue;
+        for (const auto& c : all_cases(form, most)) {
+            const bool legal = violated_clause(form, c.choices) == nullptr;
+            if (!legal && is_in_another_row(c)) continue;
+            auto settings = lowest_settings(c);
+            if (settings.empty()) continue; // words that no target has together
+            settings[0].version = versions().back();
+            add(batches, settings[0], c);
+        }
+    }
+    std::size_t count = 0;
+    check_all(*ptxas, batches, [&](const auto& setting, const auto& c, const auto& line, const auto& verdict) {
+        count++;
+        const auto* clause = violated_clause(*c.form, c.choices);
+        if (verdict.accepted != (clause == nullptr))
+            FAIL_CHECK(fmt::format("{}: {}: {}", describe(setting), line,
+                                   clause ? fmt::format("accepted, against {}", clause->text) : joined(verdict)));
+    });
+    fmt::print("{} combinations judged in {} kernels\n", count, batches.size());
+}
