@@ -68,7 +68,7 @@ bool resolve_lanes(Warp& w, const Inst* i, u32 lanes, Access& access) {
                       at);
                 return false;
             }
-            access.lane[l] = w.global_delta + at;
+            access.lane[l] = reinterpret_cast<u8*>(w.global_delta + at);
         } else {
             const u64 size = space == mode_shared ? w.shared_size : w.local_size;
             if (bytes > size || at > size - bytes) {

@@ -105,7 +105,7 @@ struct Warp {
     u32* undefined; ///< lanes whose value is undefined, for each 64 bytes of registers
     u32 index;      ///< in its CTA
     // memory, for one indirection less
-    u8* global_delta; ///< host address = global_delta + device address
+    u64 global_delta; ///< host address = global_delta + device address
     u64 global_base;
     u64 global_size;
     u8* shared;

@@ -34,7 +34,7 @@ public:
     /// Checks a host access of [address, address + bytes).
     Status check_range(u64 address, u64 bytes) const;
     u8* host(u64 address) { return arena_ + (address - device_base); }
-    u8* delta() const { return arena_ - device_base; }
+    u64 delta() const { return reinterpret_cast<u64>(arena_) - device_base; }
     u64 size() const { return used_; } ///< bytes from device_base on that may hold allocations
 
     void mark_initialised(u64 address, u64 bytes);

@@ -114,10 +114,10 @@ PTXGEN_INLINE void lane_addresses(Warp& w, const Inst* i, u64* x) {
     }
 }
 
-PTXGEN_INLINE void fill_lanes(Access& access, const u64* x, u8* delta, u8* shadow, u64 shadow_base) {
+PTXGEN_INLINE void fill_lanes(Access& access, const u64* x, u64 delta, u8* shadow, u64 shadow_base) {
     access.affine = false;
     access.any_shadow = shadow != nullptr;
-    PTXGEN_LANES access.lane[l] = delta + x[l];
+    PTXGEN_LANES access.lane[l] = reinterpret_cast<u8*>(delta + x[l]);
     if (shadow) {
         PTXGEN_LANES access.lane_shadow[l] = shadow + (x[l] - shadow_base);
     }
@@ -140,7 +140,7 @@ PTXGEN_INLINE bool resolve(Warp& w, const Inst* i, Access& access) {
                     if constexpr (Space == mode_global) {
                         if (global_range<Checks>(w, i, low, span, found)) {
                             access.affine = true;
-                            access.base = w.global_delta + first;
+                            access.base = reinterpret_cast<u8*>(w.global_delta + first);
                             access.stride = stride;
                             access.shadow = Checks && found->shadow ? found->shadow + (first - found->base) : nullptr;
                             access.any_shadow = access.shadow != nullptr;
@@ -173,13 +173,14 @@ PTXGEN_INLINE bool resolve(Warp& w, const Inst* i, Access& access) {
         }
         if constexpr (Space == mode_shared) {
             if (span <= w.shared_size && e.low <= w.shared_size - span) {
-                fill_lanes(access, x, w.shared, Checks ? w.shared_shadow : nullptr, 0);
+                fill_lanes(access, x, reinterpret_cast<u64>(w.shared), Checks ? w.shared_shadow : nullptr, 0);
                 return true;
             }
         }
         if constexpr (Space == mode_generic) {
             if (e.low >= shared_window && span <= w.shared_size && e.low - shared_window <= w.shared_size - span) {
-                fill_lanes(access, x, w.shared - shared_window, Checks ? w.shared_shadow : nullptr, shared_window);
+                fill_lanes(access, x, reinterpret_cast<u64>(w.shared) - shared_window,
+                           Checks ? w.shared_shadow : nullptr, shared_window);
                 return true;
             }
         }

@@ -151,7 +151,8 @@ inline std::vector<std::uint64_t> run_instruction(EmulatedDevice& device, const 
     const bool sequence = instruction.front() == '{';
     std::string guarded = sequence ? "" : "@%odd " + instruction;
     if (sequence)
-        for (std::size_t at = 1, end; (end = instruction.find(';', at)) != std::string::npos; at = end + 1) guarded += "@%odd " + instruction.substr(at, end + 1 - at);
+        for (std::size_t at = 1, end; (end = instruction.find(';', at)) != std::string::npos; at = end + 1)
+            guarded += "@%odd " + instruction.substr(at, end + 1 - at);
     const std::string text = module_of(fmt::format(R"(
 .visible .entry k(.param .u64 in, .param .u64 result, .param .u32 n)
 {{
@@ -193,14 +194,14 @@ inline std::vector<std::uint64_t> run_instruction(EmulatedDevice& device, const 
     {}
     {}
     st.global.u64 [%to], %out;
+    mul.wide.u32 %o, %m, 8;
+    add.u64 %to, %to, %o;
     mov.b64 %d, 0x5a5a5a5a5a5a5a5a;
     mov.b32 %r, 0x5a5a5a5a;
     mov.b16 %h, 0x5a5a;
     setp.ne.u32 %p, %t, %t;
     {}
     {}
-    mul.wide.u32 %o, %m, 8;
-    add.u64 %to, %to, %o;
     st.global.u64 [%to], %out;
 DONE:
     ret;
