@@ -103,7 +103,7 @@ const Inst* run_barrier(Warp& w, const Inst* i) {
     Cta& cta = *w.cta;
     const int first = std::countr_zero(w.active);
     const u32 id = reg<u32>(w, i->a)[first];
-    if (id >= cta.barriers.size())
+    if (id >= named_barriers && !(id == cluster_barrier && (i->mode & barrier_of_cluster)))
         return fault(w, i, first, "synccheck", fmt::format("barrier {}: a CTA has barriers 0 to 15", id));
     Barrier& b = cta.barriers[id];
     const u32 reduction = (i->mode >> 2) & 3;

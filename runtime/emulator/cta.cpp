@@ -202,6 +202,7 @@ void start_cta(Cta& cta, Launch& launch, Worker& worker, u64 linear_id) {
     cta.threads = cta.live_threads = static_cast<u32>(launch.config.block.count());
     cta.resident_slot = static_cast<u32>(linear_id);
     cta.barriers = {};
+    cta.bulk_copies.clear();
     cta.events = 0;
     const u32 warps = (cta.threads + warp_size - 1) / warp_size;
     const bool checks = launch.options->checks;

@@ -35,6 +35,37 @@ struct AsyncCopy {
     u32 group; ///< the lane's commit group
 };
 
+/// A bulk copy into shared memory that has been issued.
+struct BulkCopy {
+    u8* target;
+    const u8* source;
+    u8* target_shadow;
+    u32 bytes;
+    u8* mbarrier;
+};
+
+inline constexpr u32 named_barriers = 16;
+inline constexpr u32 cluster_barrier = named_barriers; ///< the one of barrier.cluster
+inline constexpr u8 barrier_of_cluster = 64;           ///< in Inst::mode
+
+enum class MbarrierOp : u8 {
+    init,
+    inval,
+    expect_tx,
+    complete_tx,
+    arrive,
+    arrive_expect_tx,
+    arrive_no_complete,
+    arrive_drop,
+    drop_expect_tx,
+    test_wait,
+    test_parity,
+    try_wait,
+    try_parity,
+    copies_arrive,
+    copies_arrive_noinc,
+};
+
 struct WarpState : Warp {
     std::vector<Split> splits;
     std::size_t current = 0;
@@ -66,7 +97,8 @@ struct Cta {
     u32 live_threads = 0;
     u32 resident_slot = 0; ///< %smid
     std::vector<WarpState> warps;
-    std::array<Barrier, 16> barriers{};
+    std::array<Barrier, named_barriers + 1> barriers{};
+    std::vector<BulkCopy> bulk_copies;
     u64 events = 0; ///< barriers completed and warps ended
     // storage, kept from one CTA to the next
     std::unique_ptr<u8[], void (*)(void*)> registers{nullptr, nullptr};
@@ -158,6 +190,12 @@ const Inst* run_ldmatrix(Warp& w, const Inst* i);
 const Inst* run_cp_async(Warp& w, const Inst* i);
 const Inst* run_cp_async_commit(Warp& w, const Inst* i);
 const Inst* run_cp_async_wait(Warp& w, const Inst* i);
+
+// async.cpp
+/// Inst::n a MbarrierOp; a address, b count or bytes, c state or parity, d state or condition.
+const Inst* run_mbarrier(Warp& w, const Inst* i);
+const Inst* run_pending_count(Warp& w, const Inst* i);
+const Inst* run_bulk_copy(Warp& w, const Inst* i);
 
 // atomics.cpp
 enum class AtomicOp : u8 { exch, cas, add, inc, dec, min, max, and_, or_, xor_ };

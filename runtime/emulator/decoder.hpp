@@ -139,6 +139,9 @@ struct Opcodes {
     static bool atomic(Decoder& d);
     static bool addresses(Decoder& d);
     static bool async_copy(Decoder& d);
+    static bool mbarrier(Decoder& d);
+    static bool bulk_copy(Decoder& d);
+    static bool cluster(Decoder& d);
     static bool synchronisation(Decoder& d);
     static bool lanes(Decoder& d);
     static bool matrix(Decoder& d);

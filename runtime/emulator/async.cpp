@@ -1,0 +1,236 @@
+#include "runtime/emulator/cta.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+// mbarriers and bulk copies (PTX ISA 9.7.13.15 and 9.7.9.25.4). An mbarrier is one word of shared memory: expected
+// arrivals, pending arrivals, pending bytes, the phase's parity, and a mark that tells it from other data. A bulk copy
+// into shared memory takes effect when somebody asks its mbarrier; until then its destination counts as not written.
+namespace ptxgen::runtime::emulator {
+namespace {
+
+constexpr u64 mark = u64{2} << 62;
+constexpr u64 mark_mask = u64{3} << 62;
+constexpr u32 count_bits = 20, tx_bits = 21;
+constexpr u64 count_mask = (u64{1} << count_bits) - 1;
+constexpr s64 tx_limit = (s64{1} << 20) - 1;
+
+struct MbarrierState {
+    u64 expected, pending;
+    s64 tx;
+    bool phase;
+};
+MbarrierState unpack(u64 word) {
+    const auto tx = static_cast<s64>(word >> (2 * count_bits) << (64 - tx_bits)) >> (64 - tx_bits);
+    return {word & count_mask, (word >> count_bits) & count_mask, tx, ((word >> 61) & 1) != 0};
+}
+u64 pack(const MbarrierState& b) {
+    const u64 tx = static_cast<u64>(b.tx) & ((u64{1} << tx_bits) - 1);
+    return mark | u64{b.phase} << 61 | tx << (2 * count_bits) | b.pending << count_bits | b.expected;
+}
+
+u64 load_word(const u8* at) {
+    u64 word;
+    std::memcpy(&word, at, 8);
+    return word;
+}
+void store_word(u8* at, u64 word) { std::memcpy(at, &word, 8); }
+
+/// Starts the next phase if nothing is pending any more.
+void settle(Cta& cta, MbarrierState& b) {
+    if (b.pending || b.tx) return;
+    b.phase = !b.phase;
+    b.pending = b.expected;
+    ++cta.events;
+}
+
+/// Does what bulk copies that signal this mbarrier have left to do.
+void complete_copies(Cta& cta, u8* mbarrier) {
+    std::size_t kept = 0;
+    for (const BulkCopy& copy : cta.bulk_copies) {
+        if (copy.mbarrier != mbarrier) {
+            cta.bulk_copies[kept++] = copy;
+            continue;
+        }
+        std::memcpy(copy.target, copy.source, copy.bytes);
+        if (copy.target_shadow) std::memset(copy.target_shadow, 1, copy.bytes);
+        MbarrierState b = unpack(load_word(mbarrier));
+        b.tx -= copy.bytes;
+        settle(cta, b);
+        store_word(mbarrier, pack(b));
+        ++cta.events;
+    }
+    cta.bulk_copies.resize(kept);
+}
+
+/// Finishes the cp.async of a lane that are in flight.
+void complete_lane_copies(WarpState& s, u32 lane) {
+    std::size_t kept = 0;
+    for (const AsyncCopy& copy : s.copies) {
+        if (copy.lane != lane) {
+            s.copies[kept++] = copy;
+            continue;
+        }
+        if (copy.copied) std::memcpy(copy.target, copy.source, copy.copied);
+        if (copy.copied < copy.bytes) std::memset(copy.target + copy.copied, 0, copy.bytes - copy.copied);
+        if (copy.target_shadow) std::memset(copy.target_shadow, 1, copy.bytes);
+    }
+    s.copies.resize(kept);
+}
+
+u64 shared_offset(u64 address) {
+    return address >= shared_window && address < shared_window + window_bytes ? address - shared_window : address;
+}
+
+/// [address, address + bytes) of global or shared memory, or nullptr after a finding.
+u8* bulk_range(Warp& w, const Inst* i, int lane, bool global, u64 address, u64 bytes, const char* what, u8** shadow) {
+    DeviceMemory& memory = *launch_of(w).memory;
+    *shadow = nullptr;
+    if (address % 16) {
+        fault(w, i, lane, "memcheck",
+              fmt::format("{} address {:#x} of a bulk copy is not aligned to 16 bytes", what, address), address);
+        return nullptr;
+    }
+    if (global) {
+        const Allocation* a = memory.find(address);
+        if (!a || bytes > a->size - (address - a->base)) {
+            fault(w, i, lane, "memcheck",
+                  fmt::format("a bulk copy of {} bytes, {} {:#x}: {}", bytes, what, address, memory.describe(address)),
+                  address);
+            return nullptr;
+        }
+        if (a->shadow) *shadow = a->shadow + (address - a->base);
+        return memory.host(address);
+    }
+    const u64 offset = shared_offset(address);
+    if (bytes > w.shared_size || offset > w.shared_size - bytes) {
+        fault(w, i, lane, "memcheck",
+              fmt::format("a bulk copy of {} bytes, {} shared address {:#x}: there are {} bytes of it", bytes, what,
+                          offset, w.shared_size),
+              offset);
+        return nullptr;
+    }
+    if (w.shared_shadow) *shadow = w.shared_shadow + offset;
+    return w.shared + offset;
+}
+
+} // namespace
+
+const Inst* run_mbarrier(Warp& w, const Inst* i) {
+    const auto op = static_cast<MbarrierOp>(i->n);
+    Cta& cta = *w.cta;
+    Access access;
+    if (!resolve_lanes(w, i, w.mask, access)) return nullptr;
+    bool waits = false;
+    for (u32 m = w.mask; m; m &= m - 1) {
+        const int l = std::countr_zero(m);
+        u8* at = access.lane[l];
+        const u32 n = i->b == ~u32{0} ? 1 : reg<u32>(w, i->b)[l];
+        if (op == MbarrierOp::init) {
+            if (n == 0 || n > count_mask)
+                return fault(w, i, l, "asynccheck",
+                             fmt::format("an mbarrier counts 1 to {} arrivals, not {}", count_mask, n));
+            store_word(at, pack({n, n, 0, false}));
+            if (access.lane_shadow[l]) std::memset(access.lane_shadow[l], 1, 8);
+            ++w.writes;
+            continue;
+        }
+        u64 word = load_word(at);
+        const bool written = !access.lane_shadow[l] ||
+                             std::all_of(access.lane_shadow[l], access.lane_shadow[l] + 8, [](u8 b) { return b != 0; });
+        if (!written || (word & mark_mask) != mark)
+            return fault(w, i, l, "asynccheck", "there is no mbarrier: it was not initialised, or was overwritten");
+        if (op == MbarrierOp::inval) {
+            store_word(at, 0);
+            continue;
+        }
+        const bool is_wait = op == MbarrierOp::test_wait || op == MbarrierOp::test_parity ||
+                             op == MbarrierOp::try_wait || op == MbarrierOp::try_parity;
+        if (is_wait) {
+            complete_copies(cta, at);
+            word = load_word(at);
+            const bool parity = op == MbarrierOp::test_parity || op == MbarrierOp::try_parity;
+            const bool asked = parity ? reg<u32>(w, i->c)[l] & 1 : unpack(reg<u64>(w, i->c)[l]).phase;
+            const bool done = unpack(word).phase != asked;
+            u32& d = pred(w, i->d);
+            d = (d & ~(1u << l)) | u32{done} << l;
+            waits = waits || (!done && (op == MbarrierOp::try_wait || op == MbarrierOp::try_parity));
+            continue;
+        }
+        if (op == MbarrierOp::copies_arrive || op == MbarrierOp::copies_arrive_noinc)
+            complete_lane_copies(state(w), static_cast<u32>(l));
+        if (op == MbarrierOp::copies_arrive) continue; // it counts up before it counts down
+        MbarrierState b = unpack(word);
+        const bool expects =
+            op == MbarrierOp::expect_tx || op == MbarrierOp::arrive_expect_tx || op == MbarrierOp::drop_expect_tx;
+        const bool arrives = op != MbarrierOp::expect_tx && op != MbarrierOp::complete_tx;
+        const bool drops = op == MbarrierOp::arrive_drop || op == MbarrierOp::drop_expect_tx;
+        if (expects) b.tx += n;
+        if (op == MbarrierOp::complete_tx) b.tx -= n;
+        if (b.tx > tx_limit || b.tx < -tx_limit)
+            return fault(w, i, l, "asynccheck",
+                         fmt::format("the mbarrier's transaction count {} is out of range", b.tx));
+        const u64 count = expects || op == MbarrierOp::copies_arrive_noinc ? 1 : n;
+        if (arrives) {
+            if (count > b.pending)
+                return fault(w, i, l, "asynccheck",
+                             fmt::format("{} arrivals, but the mbarrier's phase awaits only {}", count, b.pending));
+            b.pending -= count;
+            if (drops) b.expected -= count;
+        }
+        if (op != MbarrierOp::arrive_no_complete) settle(cta, b);
+        store_word(at, pack(b));
+        ++w.writes;
+        if (i->d != ~u32{0}) reg<u64>(w, i->d)[l] = word;
+    }
+    return waits ? stop_at(w, i + 1, Stop::yield) : i + 1;
+}
+
+const Inst* run_pending_count(Warp& w, const Inst* i) {
+    for (u32 m = w.mask; m; m &= m - 1) {
+        const int l = std::countr_zero(m);
+        reg<u32>(w, i->d)[l] = static_cast<u32>(unpack(reg<u64>(w, i->a)[l]).pending);
+    }
+    return i + 1;
+}
+
+/// Inst::d target, a source, b bytes, e mbarrier (~0: none); list: their offsets; mode: bit 0 target, bit 1 source are
+/// global.
+const Inst* run_bulk_copy(Warp& w, const Inst* i) {
+    Cta& cta = *w.cta;
+    const bool to_global = i->mode & 1, from_global = i->mode & 2;
+    for (u32 m = w.mask; m; m &= m - 1) {
+        const int l = std::countr_zero(m);
+        const u64 target = reg<u64>(w, i->d)[l] + static_cast<u64>(static_cast<s32>(i->list[0]));
+        const u64 source = reg<u64>(w, i->a)[l] + static_cast<u64>(static_cast<s32>(i->list[1]));
+        const u32 bytes = reg<u32>(w, i->b)[l];
+        if (bytes % 16)
+            return fault(w, i, l, "memcheck",
+                         fmt::format("a bulk copy of {} bytes, which is no multiple of 16", bytes));
+        u8 *target_shadow, *source_shadow;
+        const u8* from = bulk_range(w, i, l, from_global, source, bytes, "from", &source_shadow);
+        if (!from) return nullptr;
+        u8* to = bulk_range(w, i, l, to_global, target, bytes, "to", &target_shadow);
+        if (!to) return nullptr;
+        if (source_shadow && !std::all_of(source_shadow, source_shadow + bytes, [](u8 b) { return b != 0; }))
+            return fault(w, i, l, "initcheck", "a bulk copy reads memory that was never written", source);
+        if (i->e == ~u32{0}) {
+            std::memcpy(to, from, bytes);
+            if (target_shadow) std::memset(target_shadow, 1, bytes);
+            ++w.writes;
+            continue;
+        }
+        const u64 at = shared_offset(reg<u64>(w, i->e)[l] + static_cast<u64>(static_cast<s32>(i->list[2])));
+        if (at % 8 || w.shared_size < 8 || at > w.shared_size - 8 || (load_word(w.shared + at) & mark_mask) != mark)
+            return fault(w, i, l, "asynccheck", fmt::format("there is no mbarrier at shared address {:#x}", at), at);
+        if (target_shadow) std::memset(target_shadow, 0, bytes);
+        cta.bulk_copies.push_back({to, from, target_shadow, bytes, w.shared + at});
+        ++w.writes;
+    }
+    return i + 1;
+}
+
+} // namespace ptxgen::runtime::emulator
