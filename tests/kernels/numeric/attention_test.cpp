@@ -1,0 +1,198 @@
+#include "kernels/attention/attention.hpp"
+#include "kernels/attention/kv_append.hpp"
+
+#include "ptxgen/base/float16.hpp"
+#include "tests/kernels/numeric/compare.hpp"
+#include "tests/support/devices.hpp"
+
+#include <cstring>
+#include <limits>
+
+using namespace ptxgen;
+using namespace ptxgen::kernels;
+using test::random_floats;
+
+namespace {
+
+/// Cache elements as stored, and the values that they stand for.
+struct CacheData {
+    std::vector<std::byte> bytes;
+    std::vector<float> values;
+};
+
+CacheData store_cache(const std::vector<float>& values, CacheType type) {
+    CacheData data;
+    const std::size_t element = type == CacheType::f32 ? 4 : 2;
+    data.bytes.resize(values.size() * element);
+    for (std::size_t i = 0; i < values.size(); i++) {
+        const std::uint16_t half = f32_to_f16(values[i]);
+        data.values.push_back(type == CacheType::f32 ? values[i] : f16_to_f32(half));
+        if (type == CacheType::f32)
+            std::memcpy(&data.bytes[i * element], &values[i], element);
+        else
+            std::memcpy(&data.bytes[i * element], &half, element);
+    }
+    return data;
+}
+
+std::vector<double> reference(const AttentionConfig& config, const std::vector<float>& q,
+                              const std::vector<float>& keys, const std::vector<float>& values,
+                              std::uint32_t position) {
+    const std::size_t dim = config.cache.head_dim, capacity = config.cache.capacity;
+    std::vector<double> out(q.size());
+    for (std::size_t row = 0; row < q.size() / dim; row++) {
+        const std::size_t kv_head = row % config.heads / (config.heads / config.cache.kv_heads);
+        const std::size_t at = position + row / config.heads;
+        const std::size_t first = config.window > 0 && at + 1 > config.window ? at + 1 - config.window : 0;
+        std::vector<double> scores;
+        for (std::size_t j = first; j <= at; j++) {
+            double score = 0;
+            for (std::size_t i = 0; i < dim; i++)
+                score += double{q[row * dim + i]} * double{keys[(kv_head * capacity + j) * dim + i]};
+            scores.push_back(score * config.scale);
+        }
+        const double top = *std::max_element(scores.begin(), scores.end());
+        double norm = 0;
+        for (double& s : scores) norm += s = std::exp(s - top);
+        for (std::size_t i = 0; i < dim; i++)
+            for (std::size_t j = first; j <= at; j++)
+                out[row * dim + i] += scores[j - first] / norm * double{values[(kv_head * capacity + j) * dim + i]};
+    }
+    return out;
+}
+
+/// Positions after the last one hold NaN, which must not be looked at.
+void check_attention(test::TestDevice& device, const AttentionConfig& config, std::uint32_t position,
+                     std::uint32_t tokens, double spread = 1) {
+    CAPTURE(device.name());
+    CAPTURE(config.heads);
+    CAPTURE(config.cache.kv_heads);
+    CAPTURE(config.cache.head_dim);
+    CAPTURE(static_cast<int>(config.cache.type));
+    CAPTURE(config.window);
+    CAPTURE(position);
+    CAPTURE(tokens);
+    test::Random random(config.heads + config.cache.head_dim + position);
+    const auto q = random_floats(random, std::size_t{tokens} * config.heads * config.cache.head_dim, spread);
+    auto keys = random_floats(random, config.cache.elements());
+    auto values = random_floats(random, config.cache.elements());
+    for (std::size_t head = 0; head < config.cache.kv_heads; head++)
+        for (std::size_t at = position + tokens; at < config.cache.capacity; at++)
+            for (std::size_t i = 0; i < config.cache.head_dim; i++) {
+                const std::size_t index = (head * config.cache.capacity + at) * config.cache.head_dim + i;
+                keys[index] = values[index] = std::numeric_limits<float>::quiet_NaN();
+            }
+    const CacheData k_data = store_cache(keys, config.cache.type), v_data = store_cache(values, config.cache.type);
+    REQUIRE(k_data.bytes.size() == config.cache.bytes());
+    const auto q_at = device.upload(q), k_at = device.upload(k_data.bytes), v_at = device.upload(v_data.bytes);
+    const auto out_at = device.allocate<float>(q.size());
+    const auto position_at = device.upload(std::vector{position});
+    device.launch(attention(config), attention_grid(config, tokens + 1),
+                  {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(), tokens});
+    const auto found = device.download<float>(out_at, q.size());
+    CHECK(test::deviation(found, reference(config, q, k_data.values, v_data.values, position)) < 5e-6);
+}
+
+AttentionConfig shape(std::uint32_t heads, std::uint32_t kv_heads, std::uint32_t head_dim,
+                      CacheType type = CacheType::f32, std::uint32_t window = 0) {
+    AttentionConfig config;
+    config.cache = {kv_heads, head_dim, 300, type};
+    config.heads = heads;
+    config.window = window;
+    config.scale = 1 / std::sqrt(static_cast<double>(head_dim));
+    return config;
+}
+
+} // namespace
+
+TEST_CASE("attention equals the float64 reference for any heads and head size") {
+    for (auto& device : test::test_devices())
+        for (const auto type : {CacheType::f32, CacheType::f16})
+            for (const auto& [heads, kv_heads, head_dim] : {std::array{9u, 3u, 64u},
+                                                            {1u, 1u, 1u},
+                                                            {4u, 2u, 6u},
+                                                            {5u, 5u, 33u},
+                                                            {6u, 2u, 80u},
+                                                            {4u, 4u, 96u},
+                                                            {14u, 2u, 64u},
+                                                            {16u, 8u, 128u},
+                                                            {4u, 1u, 256u},
+                                                            {7u, 1u, 127u},
+                                                            {3u, 1u, 255u},
+                                                            {71u, 1u, 64u}})
+                check_attention(device, shape(heads, kv_heads, head_dim, type), 43, 2);
+}
+
+TEST_CASE("attention works at every number of positions around its splits") {
+    for (auto& device : test::test_devices()) {
+        for (const std::uint32_t position : {0u, 1u, 2u, 7u, 8u, 31u, 32u, 33u, 63u, 255u, 256u, 257u, 298u})
+            check_attention(device, shape(6, 2, 64), position, 1);
+        check_attention(device, shape(6, 2, 64), 0, 70);
+        check_attention(device, shape(2, 2, 40), 250, 50);
+    }
+}
+
+TEST_CASE("attention sees the sliding window alone") {
+    for (auto& device : test::test_devices())
+        for (const std::uint32_t window : {1u, 2u, 31u, 32u, 33u, 100u, 1000u})
+            check_attention(device, shape(4, 1, 72, CacheType::f32, window), 97, 4);
+}
+
+TEST_CASE("attention keeps its accuracy when scores differ wildly") {
+    // Scores of ±1000: softmax without the running maximum overflows.
+    for (auto& device : test::test_devices()) check_attention(device, shape(4, 2, 64), 290, 2, 300);
+}
+
+TEST_CASE("attention is the same for any number of warps") {
+    for (auto& device : test::test_devices())
+        for (const std::uint32_t warps : {1u, 3u, 16u}) {
+            auto config = shape(6, 2, 64);
+            config.warps = warps;
+            check_attention(device, config, 290, 1);
+        }
+}
+
+TEST_CASE("kv_append writes the rows of the new tokens and nothing else") {
+    constexpr std::uint32_t position = 5, capacity = 11;
+    for (auto& device : test::test_devices())
+        for (const auto type : {CacheType::f32, CacheType::f16})
+            for (const auto& [kv_heads, head_dim] :
+                 {std::pair{3u, 64u}, {1u, 1u}, {2u, 33u}, {1u, 256u}, {5u, 6u}, {8u, 128u}, {40u, 80u}})
+                for (const std::uint32_t tokens : {1u, 6u}) {
+                    CAPTURE(device.name());
+                    CAPTURE(static_cast<int>(type));
+                    CAPTURE(kv_heads);
+                    CAPTURE(head_dim);
+                    CAPTURE(tokens);
+                    const KvCacheShape cache{kv_heads, head_dim, capacity, type};
+                    test::Random random(head_dim);
+                    const auto k = random_floats(random, std::size_t{tokens} * kv_heads * head_dim);
+                    const auto v = random_floats(random, k.size());
+                    auto k_expected = random_floats(random, cache.elements());
+                    auto v_expected = random_floats(random, cache.elements());
+                    const auto k_old = store_cache(k_expected, type), v_old = store_cache(v_expected, type);
+                    for (std::uint32_t t = 0; t < tokens; t++)
+                        for (std::uint32_t head = 0; head < kv_heads; head++)
+                            for (std::uint32_t i = 0; i < head_dim; i++) {
+                                const std::size_t from = (std::size_t{t} * kv_heads + head) * head_dim + i;
+                                const std::size_t to = (std::size_t{head} * capacity + position + t) * head_dim + i;
+                                k_expected[to] = k[from];
+                                v_expected[to] = v[from];
+                            }
+                    const auto k_at = device.upload(k), v_at = device.upload(v);
+                    const auto k_cache = device.upload(k_old.bytes), v_cache = device.upload(v_old.bytes);
+                    const auto position_at = device.upload(std::vector{position});
+                    device.launch(kv_append(cache), kv_append_grid(tokens + 1),
+                                  {k_at.address(), v_at.address(), k_cache.address(), v_cache.address(),
+                                   position_at.address(), tokens});
+                    CHECK((device.download<std::byte>(k_cache, cache.bytes()) == store_cache(k_expected, type).bytes));
+                    CHECK((device.download<std::byte>(v_cache, cache.bytes()) == store_cache(v_expected, type).bytes));
+                }
+}
+
+TEST_CASE("attention refuses shapes that it cannot compute") {
+    CHECK(attention(shape(9, 2, 64)).error().message == "heads must be a multiple of kv-heads, but 9 is none of 2");
+    CHECK(attention(shape(2, 4, 64)).error().message == "kv-heads must be from 1 to 2, not 4");
+    CHECK(attention(shape(2, 2, 257)).error().message == "head-dim must be from 1 to 256, not 257");
+    CHECK(kv_append({0, 64, 8, CacheType::f32}).error().message == "kv-heads must be from 1 to 4096, not 0");
+}
