@@ -177,7 +177,7 @@ public:
         const LabelRef other = label("else"), end = label("endif");
         bra_if(!p, other);
         then();
-        emit<Op::bra>(end);
+        ptxgen::emit<Op::bra>(*state_, end);
         place(other);
         otherwise();
         place(end);

@@ -103,6 +103,37 @@ AttentionConfig shape(std::uint32_t heads, std::uint32_t kv_heads, std::uint32_t
     return config;
 }
 
+void check_kv_append(test::TestDevice& device, const KvCacheShape& cache, std::uint32_t tokens) {
+    constexpr std::uint32_t position = 5;
+    CAPTURE(device.name());
+    CAPTURE(static_cast<int>(cache.type));
+    CAPTURE(cache.kv_heads);
+    CAPTURE(cache.head_dim);
+    CAPTURE(tokens);
+    test::Random random(cache.head_dim);
+    const auto k = random_floats(random, std::size_t{tokens} * cache.kv_heads * cache.head_dim);
+    const auto v = random_floats(random, k.size());
+    auto k_expected = random_floats(random, cache.elements());
+    auto v_expected = random_floats(random, cache.elements());
+    const auto k_old = store_cache(k_expected, cache.type), v_old = store_cache(v_expected, cache.type);
+    for (std::uint32_t t = 0; t < tokens; t++)
+        for (std::uint32_t head = 0; head < cache.kv_heads; head++)
+            for (std::uint32_t i = 0; i < cache.head_dim; i++) {
+                const std::size_t from = (std::size_t{t} * cache.kv_heads + head) * cache.head_dim + i;
+                const std::size_t to = (std::size_t{head} * cache.capacity + position + t) * cache.head_dim + i;
+                k_expected[to] = k[from];
+                v_expected[to] = v[from];
+            }
+    const auto k_at = device.upload(k), v_at = device.upload(v);
+    const auto k_cache = device.upload(k_old.bytes), v_cache = device.upload(v_old.bytes);
+    const auto position_at = device.upload(std::vector{position});
+    device.launch(
+        kv_append(cache), kv_append_grid(tokens + 1),
+        {k_at.address(), v_at.address(), k_cache.address(), v_cache.address(), position_at.address(), tokens});
+    CHECK((device.download<std::byte>(k_cache, cache.bytes()) == store_cache(k_expected, cache.type).bytes));
+    CHECK((device.download<std::byte>(v_cache, cache.bytes()) == store_cache(v_expected, cache.type).bytes));
+}
+
 } // namespace
 
 TEST_CASE("attention equals the float64 reference for any heads and head size") {
@@ -153,41 +184,12 @@ TEST_CASE("attention is the same for any number of warps") {
 }
 
 TEST_CASE("kv_append writes the rows of the new tokens and nothing else") {
-    constexpr std::uint32_t position = 5, capacity = 11;
     for (auto& device : test::test_devices())
         for (const auto type : {CacheType::f32, CacheType::f16})
             for (const auto& [kv_heads, head_dim] :
                  {std::pair{3u, 64u}, {1u, 1u}, {2u, 33u}, {1u, 256u}, {5u, 6u}, {8u, 128u}, {40u, 80u}})
-                for (const std::uint32_t tokens : {1u, 6u}) {
-                    CAPTURE(device.name());
-                    CAPTURE(static_cast<int>(type));
-                    CAPTURE(kv_heads);
-                    CAPTURE(head_dim);
-                    CAPTURE(tokens);
-                    const KvCacheShape cache{kv_heads, head_dim, capacity, type};
-                    test::Random random(head_dim);
-                    const auto k = random_floats(random, std::size_t{tokens} * kv_heads * head_dim);
-                    const auto v = random_floats(random, k.size());
-                    auto k_expected = random_floats(random, cache.elements());
-                    auto v_expected = random_floats(random, cache.elements());
-                    const auto k_old = store_cache(k_expected, type), v_old = store_cache(v_expected, type);
-                    for (std::uint32_t t = 0; t < tokens; t++)
-                        for (std::uint32_t head = 0; head < kv_heads; head++)
-                            for (std::uint32_t i = 0; i < head_dim; i++) {
-                                const std::size_t from = (std::size_t{t} * kv_heads + head) * head_dim + i;
-                                const std::size_t to = (std::size_t{head} * capacity + position + t) * head_dim + i;
-                                k_expected[to] = k[from];
-                                v_expected[to] = v[from];
-                            }
-                    const auto k_at = device.upload(k), v_at = device.upload(v);
-                    const auto k_cache = device.upload(k_old.bytes), v_cache = device.upload(v_old.bytes);
-                    const auto position_at = device.upload(std::vector{position});
-                    device.launch(kv_append(cache), kv_append_grid(tokens + 1),
-                                  {k_at.address(), v_at.address(), k_cache.address(), v_cache.address(),
-                                   position_at.address(), tokens});
-                    CHECK((device.download<std::byte>(k_cache, cache.bytes()) == store_cache(k_expected, type).bytes));
-                    CHECK((device.download<std::byte>(v_cache, cache.bytes()) == store_cache(v_expected, type).bytes));
-                }
+                for (const std::uint32_t tokens : {1u, 6u})
+                    check_kv_append(device, {kv_heads, head_dim, 11, type}, tokens);
 }
 
 TEST_CASE("attention refuses shapes that it cannot compute") {

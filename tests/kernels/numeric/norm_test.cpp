@@ -23,6 +23,25 @@ std::vector<double> reference(const std::vector<float>& x, const std::vector<flo
     return out;
 }
 
+void check_head_rms_norm(test::TestDevice& device, const HeadRmsNormConfig& config, std::uint32_t tokens) {
+    CAPTURE(device.name());
+    CAPTURE(config.heads);
+    CAPTURE(config.head_dim);
+    CAPTURE(tokens);
+    test::Random random(config.head_dim);
+    const auto x = random_floats(random, std::size_t{tokens} * config.heads * config.head_dim, 2);
+    const auto weight = random_floats(random, config.head_dim);
+    const auto x_at = device.upload(x), weight_at = device.upload(weight);
+    const auto out_at = device.allocate<float>(x.size());
+    const auto expected = reference(x, weight, config.epsilon);
+    device.launch(head_rms_norm(config), head_rms_norm_grid(config, tokens),
+                  {x_at.address(), weight_at.address(), out_at.address(), tokens});
+    CHECK(deviation(device.download<float>(out_at, x.size()), expected) < 1e-6);
+    device.launch(head_rms_norm(config), head_rms_norm_grid(config, tokens),
+                  {x_at.address(), weight_at.address(), x_at.address(), tokens});
+    CHECK(deviation(device.download<float>(x_at, x.size()), expected) < 1e-6);
+}
+
 } // namespace
 
 TEST_CASE("rms_norm equals the float64 reference at any width") {
@@ -78,25 +97,7 @@ TEST_CASE("head_rms_norm norms every head by itself") {
                                               {2u, 33u},
                                               {3u, 130u},
                                               {1u, 1000u}})
-            for (const std::uint32_t tokens : {1u, 5u}) {
-                CAPTURE(device.name());
-                CAPTURE(heads);
-                CAPTURE(head_dim);
-                CAPTURE(tokens);
-                test::Random random(head_dim);
-                const auto x = random_floats(random, std::size_t{tokens} * heads * head_dim, 2);
-                const auto weight = random_floats(random, head_dim);
-                const HeadRmsNormConfig config{heads, head_dim, 1e-6};
-                const auto x_at = device.upload(x), weight_at = device.upload(weight);
-                const auto out_at = device.allocate<float>(x.size());
-                const auto expected = reference(x, weight, config.epsilon);
-                device.launch(head_rms_norm(config), head_rms_norm_grid(config, tokens),
-                              {x_at.address(), weight_at.address(), out_at.address(), tokens});
-                CHECK(deviation(device.download<float>(out_at, x.size()), expected) < 1e-6);
-                device.launch(head_rms_norm(config), head_rms_norm_grid(config, tokens),
-                              {x_at.address(), weight_at.address(), x_at.address(), tokens});
-                CHECK(deviation(device.download<float>(x_at, x.size()), expected) < 1e-6);
-            }
+            for (const std::uint32_t tokens : {1u, 5u}) check_head_rms_norm(device, {heads, head_dim, 1e-6}, tokens);
 }
 
 TEST_CASE("norms refuse sizes out of range") {

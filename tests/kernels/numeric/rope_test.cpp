@@ -29,11 +29,33 @@ std::vector<double> reference(const std::vector<float>& x, const RopeConfig& con
     return out;
 }
 
+void check_rope(test::TestDevice& device, const RopeConfig& config, std::uint32_t tokens) {
+    constexpr std::uint32_t position = 11, positions = 20;
+    constexpr double base = 10000;
+    CAPTURE(device.name());
+    CAPTURE(static_cast<int>(config.kind));
+    CAPTURE(config.heads);
+    CAPTURE(config.head_dim);
+    CAPTURE(tokens);
+    test::Random random(config.heads + config.dim);
+    const auto x = test::random_floats(random, std::size_t{tokens} * config.heads * config.head_dim);
+    std::vector<float> table;
+    for (std::uint32_t at = 0; at < positions; at++)
+        for (std::uint32_t p = 0; p < config.dim / 2; p++) {
+            const double angle = at * std::pow(base, -2.0 * p / config.dim);
+            table.push_back(static_cast<float>(std::cos(angle)));
+            table.push_back(static_cast<float>(std::sin(angle)));
+        }
+    const auto x_at = device.upload(x), table_at = device.upload(table);
+    const auto position_at = device.upload(std::vector{position});
+    device.launch(rope(config), rope_grid(tokens + 1),
+                  {x_at.address(), table_at.address(), position_at.address(), tokens});
+    CHECK(test::deviation(device.download<float>(x_at, x.size()), reference(x, config, position, base)) < 1e-6);
+}
+
 } // namespace
 
 TEST_CASE("rope turns the leading pairs of every head by the angles of its position") {
-    constexpr std::uint32_t position = 11, positions = 20;
-    constexpr double base = 10000;
     for (auto& device : test::test_devices())
         for (const RopeKind kind : {RopeKind::interleaved, RopeKind::neox})
             for (const auto& [heads, head_dim, dim] : {std::array{9u, 64u, 64u},
@@ -44,29 +66,7 @@ TEST_CASE("rope turns the leading pairs of every head by the angles of its posit
                                                        {5u, 7u, 6u},
                                                        {7u, 96u, 96u},
                                                        {300u, 6u, 4u}})
-                for (const std::uint32_t tokens : {1u, 4u}) {
-                    CAPTURE(device.name());
-                    CAPTURE(static_cast<int>(kind));
-                    CAPTURE(heads);
-                    CAPTURE(head_dim);
-                    CAPTURE(tokens);
-                    const RopeConfig config{kind, heads, head_dim, dim};
-                    test::Random random(heads + dim);
-                    const auto x = test::random_floats(random, std::size_t{tokens} * heads * head_dim);
-                    std::vector<float> table;
-                    for (std::uint32_t at = 0; at < positions; at++)
-                        for (std::uint32_t p = 0; p < dim / 2; p++) {
-                            const double angle = at * std::pow(base, -2.0 * p / dim);
-                            table.push_back(static_cast<float>(std::cos(angle)));
-                            table.push_back(static_cast<float>(std::sin(angle)));
-                        }
-                    const auto x_at = device.upload(x), table_at = device.upload(table);
-                    const auto position_at = device.upload(std::vector{position});
-                    device.launch(rope(config), rope_grid(tokens + 1),
-                                  {x_at.address(), table_at.address(), position_at.address(), tokens});
-                    CHECK(test::deviation(device.download<float>(x_at, x.size()),
-                                          reference(x, config, position, base)) < 1e-6);
-                }
+                for (const std::uint32_t tokens : {1u, 4u}) check_rope(device, {kind, heads, head_dim, dim}, tokens);
 }
 
 TEST_CASE("rope refuses an odd or too large dim") {
