@@ -125,8 +125,8 @@ private:
                                                      mnemonic(form, instruction.choices), spec.name));
         if (spec.kind == OperandKind::list) {
             if (operand.kind != Operand::Kind::vector)
-                fail("operand-kind", fmt::format("operand '{}' of '{}' is {}, expected a list in parentheses", spec.name,
-                                                 mnemonic(form, instruction.choices), describe(operand)));
+                fail("operand-kind", fmt::format("operand '{}' of '{}' is {}, expected a list in parentheses",
+                                                 spec.name, mnemonic(form, instruction.choices), describe(operand)));
             return;
         }
         const Type type =
@@ -139,11 +139,28 @@ private:
                             fmt::format("operand '{}' of '{}' has {} elements, expected {}", spec.name,
                                         mnemonic(form, instruction.choices), operand.elements.size(), count));
             for (const auto& element : operand.elements) check(instruction, spec, element, type, true);
+            check_same_width(instruction, spec, operand);
         } else if (count > 1) {
             fail("operand-count", fmt::format("operand '{}' of '{}' is {}, expected a vector of {}", spec.name,
                                               mnemonic(form, instruction.choices), describe(operand), count));
         } else {
             check(instruction, spec, operand, type, false);
+        }
+    }
+
+    /// The registers of a vector may be wider than the type, but all alike.
+    void check_same_width(const Instruction& instruction, const OperandSpec& spec, const Operand& vector) {
+        const Operand* first = nullptr;
+        for (const auto& element : vector.elements) {
+            if (element.kind != Operand::Kind::reg) continue;
+            if (!first) first = &element;
+            if (bit_width(type_of(element)) != bit_width(type_of(*first)))
+                return fail(
+                    "operand-type",
+                    fmt::format(
+                        "elements '{}' and '{}' of operand '{}' of '{}' have {} and {} bits, expected one width",
+                        text(*first), text(element), spec.name, mnemonic(instruction.row(), instruction.choices),
+                        bit_width(type_of(*first)), bit_width(type_of(element))));
         }
     }
 
