@@ -62,8 +62,9 @@ Result<GemvConfig> completed(const GemvConfig& config) {
 
 GemvConfig spread(GemvConfig config, std::uint32_t multiprocessors) {
     config.lanes_per_row = 32;
-    // A few warps on each of the four schedulers hide the latency of loads; fewer rows a lane give more warps.
-    const std::uint32_t wanted = multiprocessors * 16;
+    // Rows in one lane share the loads of x, which are several times the bytes of the weights. So many rows a lane as
+    // leave each of a multiprocessor's four schedulers a warp.
+    const std::uint32_t wanted = multiprocessors * 4;
     config.rows_per_lane = 4;
     while (config.rows_per_lane > 1 && config.rows / config.rows_per_lane < wanted) config.rows_per_lane /= 2;
     return config;

@@ -64,6 +64,9 @@ TEST_CASE("quantising rounds halves away from zero and leaves zeros alone") {
         const float half = static_cast<float>(i) - 16.5F;
         x[static_cast<std::size_t>(i)] = i % 3 == 0 ? half : std::nextafter(half, i % 3 == 1 ? -INFINITY : INFINITY);
     }
+    // Added to a half with rounding to nearest, these become 1.
+    x[16] = std::nextafter(-0.5F, 0.0F);
+    x[17] = std::nextafter(0.5F, 0.0F);
     x[64] = 1e-38F; // too small for a scale that has an inverse
     check(x, {32});
 }
