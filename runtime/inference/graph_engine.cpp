@@ -44,18 +44,20 @@ struct Sizes {
         cache_bytes = std::uint64_t{s.kv_heads} * context * s.head_dim * (options.kv == KvType::f32 ? 4 : 2);
         rope_floats = std::uint64_t{context} * s.rope.dim;
         // x, h, y (hidden), q, attention output (q_dim), k, v (kv_dim), gate, up (ffn), and one row of logits.
-        activation_floats = std::uint64_t{chunk} * (3ull * s.hidden + 2ull * s.q_dim() + 2ull * s.kv_dim() + 2ull * s.ffn) + s.vocab;
+        activation_floats =
+            std::uint64_t{chunk} * (3ull * s.hidden + 2ull * s.q_dim() + 2ull * s.kv_dim() + 2ull * s.ffn) + s.vocab;
     }
     std::uint64_t total_bytes(const Model& model) const {
-        return DeviceWeights::bytes(model) + 2 * cache_bytes * model.shape.layers + 4 * (2 * rope_floats + activation_floats) +
-               4ull * chunk + 4;
+        return DeviceWeights::bytes(model) + 2 * cache_bytes * model.shape.layers +
+               4 * (2 * rope_floats + activation_floats) + 4ull * chunk + 4;
     }
 };
 
 class GraphEngine final : public Engine {
 public:
     GraphEngine(runtime::Device& device, const Model& model, const EngineOptions& options)
-        : device_(device), stream_(device.stream()), shape_(model.shape), sizes_(model, options), kv_(options.kv), kernels_(device) {}
+        : device_(device), stream_(device.stream()), shape_(model.shape), sizes_(model, options), kv_(options.kv),
+          kernels_(device) {}
 
     Status initialise(const Model& model, const EngineOptions& options);
 
@@ -65,7 +67,8 @@ public:
             const auto part = ids.subspan(at, std::min<std::size_t>(sizes_.chunk, ids.size() - at));
             if (auto run = run_layers(part); !run) return run.error();
             if (at + part.size() == ids.size())
-                if (auto logits = run_output(static_cast<std::uint32_t>(part.size() - 1)); !logits) return logits.error();
+                if (auto logits = run_output(static_cast<std::uint32_t>(part.size() - 1)); !logits)
+                    return logits.error();
         }
         return std::span<const float>(logits_host_);
     }
@@ -120,8 +123,8 @@ private:
     DeviceWeights weights_;
 
     std::vector<Buffer> buffers_;
-    DevicePtr ids_ = 0, position_address_ = 0, x_ = 0, h_ = 0, y_ = 0, q_ = 0, k_ = 0, v_ = 0, attention_ = 0, gate_ = 0,
-              up_ = 0, logits_ = 0, rope_ = 0, rope_swa_ = 0;
+    DevicePtr ids_ = 0, position_address_ = 0, x_ = 0, h_ = 0, y_ = 0, q_ = 0, k_ = 0, v_ = 0, attention_ = 0,
+              gate_ = 0, up_ = 0, logits_ = 0, rope_ = 0, rope_swa_ = 0;
     struct LayerCache {
         DevicePtr keys, values;
     };
@@ -137,10 +140,12 @@ Status GraphEngine::check(std::span<const TokenId> ids) const {
     if (ids.empty()) return Error{"there is no token to evaluate"};
     for (std::size_t i = 0; i < ids.size(); i++)
         if (ids[i] < 0 || static_cast<std::uint32_t>(ids[i]) >= shape_.vocab)
-            return Error{fmt::format("token {} has id {}, the vocabulary has ids 0 to {}", i, ids[i], shape_.vocab - 1)};
+            return Error{
+                fmt::format("token {} has id {}, the vocabulary has ids 0 to {}", i, ids[i], shape_.vocab - 1)};
     if (ids.size() > sizes_.context - position_)
-        return Error{fmt::format("context full: {} tokens in it and {} more do not fit {} positions; ask for a larger context",
-                                 position_, ids.size(), sizes_.context)};
+        return Error{
+            fmt::format("context full: {} tokens in it and {} more do not fit {} positions; ask for a larger context",
+                        position_, ids.size(), sizes_.context)};
     return {};
 }
 
@@ -154,11 +159,17 @@ Status GraphEngine::allocate(const Model& model) {
     };
     const std::uint64_t rows = sizes_.chunk;
     const std::pair<DevicePtr*, std::uint64_t> wanted[] = {
-        {&ids_, 4 * rows},           {&position_address_, 4},
-        {&x_, 4 * rows * shape_.hidden}, {&h_, 4 * rows * shape_.hidden}, {&y_, 4 * rows * shape_.hidden},
-        {&q_, 4 * rows * shape_.q_dim()}, {&attention_, 4 * rows * shape_.q_dim()},
-        {&k_, 4 * rows * shape_.kv_dim()}, {&v_, 4 * rows * shape_.kv_dim()},
-        {&gate_, 4 * rows * shape_.ffn}, {&up_, 4 * rows * shape_.ffn},
+        {&ids_, 4 * rows},
+        {&position_address_, 4},
+        {&x_, 4 * rows * shape_.hidden},
+        {&h_, 4 * rows * shape_.hidden},
+        {&y_, 4 * rows * shape_.hidden},
+        {&q_, 4 * rows * shape_.q_dim()},
+        {&attention_, 4 * rows * shape_.q_dim()},
+        {&k_, 4 * rows * shape_.kv_dim()},
+        {&v_, 4 * rows * shape_.kv_dim()},
+        {&gate_, 4 * rows * shape_.ffn},
+        {&up_, 4 * rows * shape_.ffn},
         {&logits_, 4ull * shape_.vocab},
     };
     for (const auto& [address, bytes] : wanted)
@@ -170,7 +181,8 @@ Status GraphEngine::allocate(const Model& model) {
     }
     std::span<const float> factors;
     if (model.rope_freqs)
-        factors = {reinterpret_cast<const float*>(model.rope_freqs->data), static_cast<std::size_t>(shape_.rope.dim / 2)};
+        factors = {reinterpret_cast<const float*>(model.rope_freqs->data),
+                   static_cast<std::size_t>(shape_.rope.dim / 2)};
     const auto table = [&](DevicePtr& address, double base, double scale) -> Status {
         const auto values = rope_table(sizes_.context, shape_.rope.dim, base, scale, factors);
         if (auto ok = buffer(address, values.size() * 4); !ok) return ok;
@@ -183,8 +195,8 @@ Status GraphEngine::allocate(const Model& model) {
     return stream_.synchronize();
 }
 
-Status GraphEngine::add(Plan& plan, const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
-                        Arguments arguments) {
+Status GraphEngine::add(Plan& plan, const std::string& key, const KernelSet::Generate& generate,
+                        PlannedLaunch::GridOf grid, Arguments arguments) {
     auto kernel = kernels_.get(key, generate);
     if (!kernel) return std::move(kernel).error();
     auto planned = PlannedLaunch::bind(**kernel, std::move(grid), arguments);
@@ -195,13 +207,14 @@ Status GraphEngine::add(Plan& plan, const std::string& key, const KernelSet::Gen
 
 Status GraphEngine::add_norm(Plan& plan, DevicePtr x, const gguf::Tensor* weight, DevicePtr out) {
     const kernels::RmsNormConfig config{shape_.hidden, shape_.norm_epsilon};
-    return add(plan, "rms_norm", [=](auto target, auto version) { return kernels::rms_norm(config, target, version); },
-               [](std::uint32_t tokens) { return kernels::rms_norm_grid(tokens); },
-               {{"x", x}, {"weight", weights_[weight]}, {"out", out}});
+    return add(
+        plan, "rms_norm", [=](auto target, auto version) { return kernels::rms_norm(config, target, version); },
+        [](std::uint32_t tokens) { return kernels::rms_norm_grid(tokens); },
+        {{"x", x}, {"weight", weights_[weight]}, {"out", out}});
 }
 
-Status GraphEngine::add_matrix(Plan& plan, const gguf::Tensor* matrix, const gguf::Tensor* bias, DevicePtr x, DevicePtr y,
-                               std::uint32_t token_tile, DevicePtr residual) {
+Status GraphEngine::add_matrix(Plan& plan, const gguf::Tensor* matrix, const gguf::Tensor* bias, DevicePtr x,
+                               DevicePtr y, std::uint32_t token_tile, DevicePtr residual) {
     kernels::GemvConfig wanted;
     wanted.type = matrix->type;
     wanted.rows = static_cast<std::uint32_t>(matrix->ne[1]);
@@ -211,14 +224,16 @@ Status GraphEngine::add_matrix(Plan& plan, const gguf::Tensor* matrix, const ggu
     wanted.residual = residual != 0;
     // The emulator wants few instructions, a GPU many warps.
     const auto& properties = device_.properties();
-    auto config = kernels::completed(properties.is_emulator ? wanted : kernels::spread(wanted, properties.multiprocessors));
+    auto config =
+        kernels::completed(properties.is_emulator ? wanted : kernels::spread(wanted, properties.multiprocessors));
     if (!config) return std::move(config).error();
-    return add(plan,
-               fmt::format("gemv {} {}x{} tile {}{}{}", name(matrix->type), wanted.rows, wanted.cols, token_tile,
-                           wanted.bias ? " bias" : "", wanted.residual ? " residual" : ""),
-               [config](auto target, auto version) { return kernels::gemv(*config, target, version); },
-               [config](std::uint32_t tokens) { return kernels::gemv_grid(*config, tokens); },
-               {{"weights", weights_[matrix]}, {"x", x}, {"y", y}, {"bias", weights_[bias]}, {"residual", residual}});
+    return add(
+        plan,
+        fmt::format("gemv {} {}x{} tile {}{}{}", name(matrix->type), wanted.rows, wanted.cols, token_tile,
+                    wanted.bias ? " bias" : "", wanted.residual ? " residual" : ""),
+        [config](auto target, auto version) { return kernels::gemv(*config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::gemv_grid(*config, tokens); },
+        {{"weights", weights_[matrix]}, {"x", x}, {"y", y}, {"bias", weights_[bias]}, {"residual", residual}});
 }
 
 Status GraphEngine::plan_layers(const Model& model, std::uint32_t token_tile, Plan& plan) {
@@ -227,9 +242,10 @@ Status GraphEngine::plan_layers(const Model& model, std::uint32_t token_tile, Pl
     gather.rows = shape_.vocab;
     gather.cols = shape_.hidden;
     gather.scale = static_cast<float>(shape_.embedding_scale);
-    if (auto ok = add(plan, "gather", [=](auto target, auto version) { return kernels::gather(gather, target, version); },
-                      [gather](std::uint32_t tokens) { return kernels::gather_grid(gather, tokens); },
-                      {{"table", weights_[model.token_embd]}, {"ids", ids_}, {"out", x_}});
+    if (auto ok = add(
+            plan, "gather", [=](auto target, auto version) { return kernels::gather(gather, target, version); },
+            [gather](std::uint32_t tokens) { return kernels::gather_grid(gather, tokens); },
+            {{"table", weights_[model.token_embd]}, {"ids", ids_}, {"out", x_}});
         !ok)
         return ok;
 
@@ -237,32 +253,36 @@ Status GraphEngine::plan_layers(const Model& model, std::uint32_t token_tile, Pl
                                       kv_ == KvType::f32 ? CacheType::f32 : CacheType::f16};
     const auto add_head_norm = [&](DevicePtr x, const gguf::Tensor* weight, std::uint32_t heads) {
         const kernels::HeadRmsNormConfig config{heads, shape_.head_dim, shape_.norm_epsilon};
-        return add(plan, fmt::format("head_rms_norm {}", heads),
-                   [=](auto target, auto version) { return kernels::head_rms_norm(config, target, version); },
-                   [config](std::uint32_t tokens) { return kernels::head_rms_norm_grid(config, tokens); },
-                   {{"x", x}, {"weight", weights_[weight]}, {"out", x}});
+        return add(
+            plan, fmt::format("head_rms_norm {}", heads),
+            [=](auto target, auto version) { return kernels::head_rms_norm(config, target, version); },
+            [config](std::uint32_t tokens) { return kernels::head_rms_norm_grid(config, tokens); },
+            {{"x", x}, {"weight", weights_[weight]}, {"out", x}});
     };
     const auto add_rope = [&](DevicePtr x, std::uint32_t heads, bool sliding) {
         const kernels::RopeConfig config{shape_.rope.kind, heads, shape_.head_dim, shape_.rope.dim};
-        return add(plan, fmt::format("rope {}", heads),
-                   [=](auto target, auto version) { return kernels::rope(config, target, version); },
-                   [](std::uint32_t tokens) { return kernels::rope_grid(tokens); },
-                   {{"x", x}, {"table", sliding ? rope_swa_ : rope_}, {"position", position_address_}});
+        return add(
+            plan, fmt::format("rope {}", heads),
+            [=](auto target, auto version) { return kernels::rope(config, target, version); },
+            [](std::uint32_t tokens) { return kernels::rope_grid(tokens); },
+            {{"x", x}, {"table", sliding ? rope_swa_ : rope_}, {"position", position_address_}});
     };
     const auto add_residual = [&](DevicePtr from) {
         const kernels::AddConfig config{shape_.hidden};
-        return add(plan, "add", [=](auto target, auto version) { return kernels::add(config, target, version); },
-                   [config](std::uint32_t tokens) { return kernels::add_grid(config, tokens); }, {{"x", x_}, {"y", from}});
+        return add(
+            plan, "add", [=](auto target, auto version) { return kernels::add(config, target, version); },
+            [config](std::uint32_t tokens) { return kernels::add_grid(config, tokens); }, {{"x", x_}, {"y", from}});
     };
     const auto add_gate = [&] {
         const kernels::GatedConfig config{shape_.ffn};
         const bool swiglu = shape_.activation == Activation::swiglu;
-        return add(plan, "gate",
-                   [=](auto target, auto version) {
-                       return swiglu ? kernels::swiglu(config, target, version) : kernels::geglu(config, target, version);
-                   },
-                   [config](std::uint32_t tokens) { return kernels::gated_grid(config, tokens); },
-                   {{"gate", gate_}, {"up", up_}, {"out", gate_}});
+        return add(
+            plan, "gate",
+            [=](auto target, auto version) {
+                return swiglu ? kernels::swiglu(config, target, version) : kernels::geglu(config, target, version);
+            },
+            [config](std::uint32_t tokens) { return kernels::gated_grid(config, tokens); },
+            {{"gate", gate_}, {"up", up_}, {"out", gate_}});
     };
     const auto add_attention = [&](std::uint32_t layer) {
         kernels::AttentionConfig config;
@@ -270,15 +290,20 @@ Status GraphEngine::plan_layers(const Model& model, std::uint32_t token_tile, Pl
         config.heads = shape_.heads;
         config.scale = shape_.query_scale;
         config.window = shape_.is_sliding(layer) ? shape_.sliding_window : 0;
-        return add(plan, fmt::format("attention {}", config.window),
-                   [=](auto target, auto version) { return kernels::attention(config, target, version); },
-                   [config](std::uint32_t tokens) { return kernels::attention_grid(config, tokens); },
-                   {{"q", q_}, {"k_cache", cache_[layer].keys}, {"v_cache", cache_[layer].values}, {"out", attention_},
-                    {"position", position_address_}});
+        return add(
+            plan, fmt::format("attention {}", config.window),
+            [=](auto target, auto version) { return kernels::attention(config, target, version); },
+            [config](std::uint32_t tokens) { return kernels::attention_grid(config, tokens); },
+            {{"q", q_},
+             {"k_cache", cache_[layer].keys},
+             {"v_cache", cache_[layer].values},
+             {"out", attention_},
+             {"position", position_address_}});
     };
 
     // x += matrix · input, by the matrix product itself unless a norm stands between.
-    const auto add_block_output = [&](const gguf::Tensor* matrix, DevicePtr input, const gguf::Tensor* post_norm) -> Status {
+    const auto add_block_output = [&](const gguf::Tensor* matrix, DevicePtr input,
+                                      const gguf::Tensor* post_norm) -> Status {
         if (!post_norm) return add_matrix(plan, matrix, nullptr, input, x_, token_tile, x_);
         if (auto ok = add_matrix(plan, matrix, nullptr, input, y_, token_tile); !ok) return ok;
         if (auto ok = add_norm(plan, y_, post_norm, y_); !ok) return ok;
@@ -297,9 +322,15 @@ Status GraphEngine::plan_layers(const Model& model, std::uint32_t token_tile, Pl
         if (ok) ok = add_rope(q_, shape_.heads, sliding);
         if (ok) ok = add_rope(k_, shape_.kv_heads, sliding);
         if (ok)
-            ok = add(plan, "kv_append", [=](auto target, auto version) { return kernels::kv_append(cache, target, version); },
-                     [](std::uint32_t tokens) { return kernels::kv_append_grid(tokens); },
-                     {{"k", k_}, {"v", v_}, {"k_cache", cache_[l].keys}, {"v_cache", cache_[l].values}, {"position", position_address_}});
+            ok = add(
+                plan, "kv_append",
+                [=](auto target, auto version) { return kernels::kv_append(cache, target, version); },
+                [](std::uint32_t tokens) { return kernels::kv_append_grid(tokens); },
+                {{"k", k_},
+                 {"v", v_},
+                 {"k_cache", cache_[l].keys},
+                 {"v_cache", cache_[l].values},
+                 {"position", position_address_}});
         if (ok) ok = add_attention(l);
         if (ok) ok = add_block_output(t.attn_output, attention_, t.post_attention_norm);
         if (ok) ok = add_norm(plan, x_, t.ffn_norm, h_);
@@ -369,17 +400,20 @@ std::uint64_t graph_engine_bytes(const Model& model, const EngineOptions& option
     return Sizes(model, options).total_bytes(model);
 }
 
-Result<std::unique_ptr<Engine>> create_graph_engine(runtime::Device& device, const Model& model, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> create_graph_engine(runtime::Device& device, const Model& model,
+                                                    const EngineOptions& options) {
     if (options.context > model.shape.context)
-        return Error{fmt::format("a context of {} positions is beyond the model's {}", options.context, model.shape.context)};
+        return Error{
+            fmt::format("a context of {} positions is beyond the model's {}", options.context, model.shape.context)};
     const std::uint64_t needed = graph_engine_bytes(model, options);
     auto memory = device.memory_info();
     if (!memory) return std::move(memory).error();
     if (needed > memory->free_bytes)
-        return Error{fmt::format("the model needs {:.1f} MiB of device memory with a context of {}, {:.1f} MiB are free on {}; "
-                                 "a smaller context needs less",
-                                 static_cast<double>(needed) / 1048576.0, context_of(model, options),
-                                 static_cast<double>(memory->free_bytes) / 1048576.0, device.properties().name)};
+        return Error{
+            fmt::format("the model needs {:.1f} MiB of device memory with a context of {}, {:.1f} MiB are free on {}; "
+                        "a smaller context needs less",
+                        static_cast<double>(needed) / 1048576.0, context_of(model, options),
+                        static_cast<double>(memory->free_bytes) / 1048576.0, device.properties().name)};
     auto engine = std::make_unique<GraphEngine>(device, model, options);
     if (auto ok = engine->initialise(model, options); !ok) return std::move(ok).error();
     return std::unique_ptr<Engine>(std::move(engine));

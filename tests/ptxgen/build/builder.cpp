@@ -70,8 +70,9 @@ TEST_CASE("constant pointer offsets go into the address") {
               const auto p = k.param<global_ptr<f32>>("p");
               const auto q = p + k.tid.x;
               k.st(q + 3, k.ld(q - 1));
-          }) == "ld.param.u64 %rd1, [p];\ncvta.to.global.u64 %rd2, %rd1;\nmov.u32 %r1, %tid.x;\n"
-                "mad.wide.u32 %rd3, %r1, 4, %rd2;\nld.global.f32 %r2, [%rd3+-4];\nst.global.f32 [%rd3+12], %r2;\nret;\n");
+          }) ==
+          "ld.param.u64 %rd1, [p];\ncvta.to.global.u64 %rd2, %rd1;\nmov.u32 %r1, %tid.x;\n"
+          "mad.wide.u32 %rd3, %r1, 4, %rd2;\nld.global.f32 %r2, [%rd3+-4];\nst.global.f32 [%rd3+12], %r2;\nret;\n");
 }
 
 TEST_CASE("shared memory is addressed by its symbol or by a register") {
@@ -90,8 +91,9 @@ TEST_CASE("a loop with its exit at the head closes with the repeated condition")
                   l.break_if(i >= 4u);
                   i += 1u;
               });
-          }) == "mov.u32 %r1, 0;\nloop_0:\nsetp.ge.u32 %p1, %r1, 4;\n@%p1 bra endloop_1;\nbody_3:\nadd.u32 %r1, %r1, 1;\n"
-                "setp.ge.u32 %p1, %r1, 4;\n@!%p1 bra body_3;\nendloop_1:\nret;\n");
+          }) ==
+          "mov.u32 %r1, 0;\nloop_0:\nsetp.ge.u32 %p1, %r1, 4;\n@%p1 bra endloop_1;\nbody_3:\nadd.u32 %r1, %r1, 1;\n"
+          "setp.ge.u32 %p1, %r1, 4;\n@!%p1 bra body_3;\nendloop_1:\nret;\n");
 }
 
 TEST_CASE("a loop with its exit at the end closes with it") {
@@ -102,8 +104,9 @@ TEST_CASE("a loop with its exit at the end closes with it") {
                   i += 1u;
                   l.break_if(i >= 4u);
               });
-          }) == "mov.u32 %r1, 0;\nloop_0:\nsetp.eq.u32 %p1, %r1, 2;\n@!%p1 bra endif_3;\nadd.u32 %r1, %r1, 1;\nendif_3:\n"
-                "add.u32 %r1, %r1, 1;\nsetp.ge.u32 %p2, %r1, 4;\n@!%p2 bra loop_0;\nendloop_1:\nret;\n");
+          }) ==
+          "mov.u32 %r1, 0;\nloop_0:\nsetp.eq.u32 %p1, %r1, 2;\n@!%p1 bra endif_3;\nadd.u32 %r1, %r1, 1;\nendif_3:\n"
+          "add.u32 %r1, %r1, 1;\nsetp.ge.u32 %p2, %r1, 4;\n@!%p2 bra loop_0;\nendloop_1:\nret;\n");
 }
 
 TEST_CASE("predicated instructions are guarded, negations need no instruction") {
@@ -127,7 +130,8 @@ TEST_CASE("a narrow load extends by itself") {
               const auto bytes = k.param<global_ptr<const u8>>("bytes");
               auto x = k.var<u32>(0);
               x = k.ld_wide<u32>(bytes + 5);
-          }) == "ld.param.u64 %rd1, [bytes];\ncvta.to.global.u64 %rd2, %rd1;\nmov.u32 %r1, 0;\nld.global.u8 %r1, [%rd2+5];\nret;\n");
+          }) == "ld.param.u64 %rd1, [bytes];\ncvta.to.global.u64 %rd2, %rd1;\nmov.u32 %r1, 0;\nld.global.u8 %r1, "
+                "[%rd2+5];\nret;\n");
 }
 
 TEST_CASE("raw lines are parsed and checked like text") {

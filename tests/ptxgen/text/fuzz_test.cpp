@@ -60,7 +60,8 @@ TEST_CASE("mutated text never crashes, and what is accepted prints and parses ag
         const auto& base = texts[static_cast<std::size_t>(i) % texts.size()];
         const auto text = mutate(base, texts[random() % texts.size()], random);
         const auto result = parse(text);
-        for (const auto& diagnostic : result.diagnostics) CHECK_MESSAGE(diagnostic.location.line > 0, to_string(diagnostic));
+        for (const auto& diagnostic : result.diagnostics)
+            CHECK_MESSAGE(diagnostic.location.line > 0, to_string(diagnostic));
         (void)render(check_text(text).diagnostics, text, "fuzz");
         const auto printed = print(result.module);
         if (!result.ok() || !printed) continue;
