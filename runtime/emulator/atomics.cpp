@@ -1,7 +1,6 @@
 #include "runtime/emulator/cta.hpp"
 
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <type_traits>
 
@@ -9,12 +8,18 @@
 namespace ptxgen::runtime::emulator {
 namespace {
 
+/// One NaN, whichever operand the host would take it from.
+float canonical(float x) { return x == x ? x : std::bit_cast<float>(0x7fffffffu); }
+double canonical(double x) { return x == x ? x : std::bit_cast<double>(u64{0x7fffffffffffffff}); }
+
 template <AtomicOp Op, class T>
 T combine(T old, T b, T c) {
     if constexpr (Op == AtomicOp::exch)
         return b;
     else if constexpr (Op == AtomicOp::cas)
         return old == b ? c : old;
+    else if constexpr (Op == AtomicOp::add && std::is_floating_point_v<T>)
+        return canonical(old + b);
     else if constexpr (Op == AtomicOp::add)
         return static_cast<T>(old + b);
     else if constexpr (Op == AtomicOp::inc)

@@ -16,7 +16,7 @@ PTXGEN_INLINE T saturate(T x) {
     return x > 0 ? (x < 1 ? x : T(1)) : T(0);
 }
 PTXGEN_INLINE float canonical(float x) { return x == x ? x : bits_as<float>(0x7fffffffu); }
-PTXGEN_INLINE double canonical(double x) { return x; }
+PTXGEN_INLINE double canonical(double x) { return x == x ? x : bits_as<double>(u64{0x7fffffffffffffff}); }
 
 struct FAdd {
     template <class T>

@@ -259,7 +259,7 @@ struct Fns {
         if (base > 31) return ~u32{0};
         if (offset == 0) return (mask >> base) & 1 ? base : ~u32{0};
         const s32 step = offset > 0 ? 1 : -1;
-        s32 left = offset > 0 ? offset : -offset;
+        u32 left = offset > 0 ? static_cast<u32>(offset) : 0u - static_cast<u32>(offset);
         for (s32 pos = static_cast<s32>(base); pos >= 0 && pos < 32; pos += step)
             if ((mask >> pos) & 1)
                 if (--left == 0) return static_cast<u32>(pos);
