@@ -60,9 +60,9 @@ bool kind_fits(const Operand& operand, const OperandSpec& spec, Type type, bool 
     case Operand::Kind::f64_bits:
         if (spec.kind == OperandKind::immediate) return operand.kind == Operand::Kind::integer;
         return spec.kind == OperandKind::value && !spec.written;
-    case Operand::Kind::special: return spec.kind == OperandKind::value && !spec.written;
+    case Operand::Kind::special: return !element && spec.kind == OperandKind::value && !spec.written;
     case Operand::Kind::symbol:
-        return spec.kind == OperandKind::symbol || (spec.kind == OperandKind::value && !spec.written);
+        return spec.kind == OperandKind::symbol || (!element && spec.kind == OperandKind::value && !spec.written);
     case Operand::Kind::label: return spec.kind == OperandKind::label;
     case Operand::Kind::address: return spec.kind == OperandKind::address;
     default: return false;
@@ -222,6 +222,11 @@ private:
             failure.message =
                 fmt::format("operand {} of '{}' is {}{}, expected {}", index + 1, mnemonic(form, choices),
                             operand->negated ? "negated " : "", describe(*operand), expected_kind(spec, type, count));
+            for (std::size_t i = 0; i < operand->elements.size() && operand->elements.size() == count; i++)
+                if (const auto& wrong = operand->elements[i]; !kind_fits(wrong, spec, type, true))
+                    failure.message =
+                        fmt::format("element {} of operand {} of '{}' is {}, expected {}", i + 1, index + 1,
+                                    mnemonic(form, choices), describe(wrong), expected_kind(spec, type, 1));
         });
         return std::nullopt;
     }

@@ -208,10 +208,10 @@ private:
                 return check_constant(instruction, spec, operand, type);
             return wrong_kind("a register");
         case Operand::Kind::special:
-            if (spec.kind != OperandKind::value || spec.written) return wrong_kind("a register");
+            if (element || spec.kind != OperandKind::value || spec.written) return wrong_kind("a register");
             return check_special(instruction, operand, type);
         case Operand::Kind::symbol:
-            if (spec.kind != OperandKind::value || spec.written) return wrong_kind("a register");
+            if (element || spec.kind != OperandKind::value || spec.written) return wrong_kind("a register");
             return check_symbol(instruction, operand, type);
         default: return wrong_kind(spec.written ? "a register" : "a register or constant");
         }
