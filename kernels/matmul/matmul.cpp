@@ -3,6 +3,7 @@
 #include "kernels/common/index.hpp"
 #include "kernels/common/memory.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace ptxgen::kernels {
@@ -27,6 +28,17 @@ struct Carried {
     std::optional<Pred> has_target; ///< nothing: all threads
     Var<f32> value;
 };
+
+/// Registers that each thread of a CTA can have: a multiple of 8, and the file is shared by warps in fours.
+std::uint32_t registers_available(std::uint32_t threads) {
+    return std::min(255u, 65536 / (ceil_div(threads, 128) * 128) / 8 * 8);
+}
+
+/// Registers without which a thread would need local memory, about: sums, factors, and what it carries with addresses.
+std::uint32_t registers_of_thread(const MatmulConfig& config) {
+    const Carrier a{config.tile_m, config.tile_k, config.threads()}, b{config.tile_k, config.tile_n, config.threads()};
+    return config.thread_m * config.thread_n + config.thread_m + config.thread_n + (a.rounds() + b.rounds()) * 5 + 16;
+}
 
 class TileWriter {
 public:
@@ -186,6 +198,11 @@ Status check_matmul(const MatmulConfig& config) {
     if (config.threads() < 32 || config.threads() > 1024)
         return Error{fmt::format("tiles of {}x{} by {}x{} for a thread take {} threads; 32 to 1024 make a CTA",
                                  config.tile_m, config.tile_n, config.thread_m, config.thread_n, config.threads())};
+    const std::uint32_t available = registers_available(config.threads());
+    if (const std::uint32_t needed = registers_of_thread(config); needed > available)
+        return Error{fmt::format("a thread needs about {} registers, but {} threads have {} each; make a thread's part "
+                                 "or tile-k smaller",
+                                 needed, config.threads(), available)};
     return {};
 }
 
