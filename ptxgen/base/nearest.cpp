@@ -27,7 +27,14 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names, std::size_t count) {
     std::vector<std::pair<std::size_t, std::string>> ranked;
-    for (const auto& other : names) ranked.emplace_back(edit_distance(name, other), other);
+    for (const auto& other : names) {
+        // "gmv" means "gemv_q4_k" rather than "add": a beginning that is close counts, a little less than a whole name.
+        std::size_t distance = edit_distance(name, other);
+        for (const std::size_t length : {name.size(), name.size() + 1})
+            if (length < other.size())
+                distance = std::min(distance, 1 + edit_distance(name, std::string_view(other).substr(0, length)));
+        ranked.emplace_back(distance, other);
+    }
     std::sort(ranked.begin(), ranked.end());
     std::vector<std::string> closest;
     for (const auto& [distance, other] : ranked)

@@ -49,6 +49,8 @@ Status write_file(const std::string& path, std::string_view content) {
 }
 
 int fail(std::string_view message) {
+    // Diagnostics of the compiler say it themselves.
+    if (message.substr(0, 7) == "error: ") message.remove_prefix(7);
     fmt::print(stderr, "error: {}\n", message);
     return exit_error;
 }

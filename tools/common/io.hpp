@@ -15,7 +15,7 @@ Result<std::string> read_file(const std::string& path);
 /// Writes to a neighbour first and renames it, so that a failure leaves no half file. "-" is standard output.
 Status write_file(const std::string& path, std::string_view content);
 
-/// Prints "PROGRAM: error: MESSAGE" on standard error and returns exit_error.
+/// Prints "error: MESSAGE" on standard error and returns exit_error.
 int fail(std::string_view message);
 
 } // namespace ptxgen::tools
