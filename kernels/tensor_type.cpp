@@ -56,6 +56,13 @@ std::optional<TensorType> tensor_type_from_id(std::uint32_t id) {
     return std::nullopt;
 }
 
+std::string lower_name(TensorType type) {
+    std::string text(name(type));
+    for (char& c : text)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return text;
+}
+
 std::string_view tensor_type_name(std::uint32_t id) {
     if (const auto type = tensor_type_from_id(id)) return name(*type);
     for (const OtherType& other : other_types)

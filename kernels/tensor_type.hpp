@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace ptxgen {
@@ -50,6 +51,9 @@ std::optional<TensorType> tensor_type_from_id(std::uint32_t id);
 std::string_view tensor_type_name(std::uint32_t id);
 
 inline std::string_view name(TensorType type) { return tensor_type_info(type).name; }
+
+/// The name as kernels and the command line spell it: "q4_k".
+std::string lower_name(TensorType type);
 
 /// Bytes of a row of `elements` values, a multiple of the type's block_elements.
 inline std::uint64_t row_bytes(TensorType type, std::uint64_t elements) {

@@ -1,17 +1,8 @@
 #include "kernels/gather/gather.hpp"
 #include "kernels/registry.hpp"
 
-#include <algorithm>
-#include <cctype>
-
 namespace ptxgen::kernels {
 namespace {
-
-std::string lower_name(TensorType type) {
-    std::string text(name(type));
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-    return text;
-}
 
 KernelSpec gather_spec() {
     std::vector<std::string> types;

@@ -129,18 +129,17 @@ Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, st
         "weights", fmt::format("{} [{}][{}] as stored, 32-byte aligned", name(config.type), config.rows, config.cols));
     const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}], 16-byte aligned", config.cols));
     const auto y = k.param<global_ptr<f32>>("y", fmt::format("f32 [tokens][{}], the result", config.rows));
-    GemvOperands operands{weights, x, y, std::nullopt, std::nullopt, k.imm<u32>(0)};
-    if (config.bias)
-        operands.bias.emplace(k.param<global_ptr<const f32>>("bias", fmt::format("f32 [{}]", config.rows)));
+    std::optional<Val<global_ptr<const f32>>> bias, residual;
+    if (config.bias) bias.emplace(k.param<global_ptr<const f32>>("bias", fmt::format("f32 [{}]", config.rows)));
     if (config.residual)
-        operands.residual.emplace(
+        residual.emplace(
             k.param<global_ptr<const f32>>("residual", fmt::format("f32 [tokens][{}], may be y", config.rows)));
     const auto tokens = k.param<u32>("tokens", "rows of x");
     const auto warp_of_cta = k.tid.x >> 5U;
     const auto warp = k.mad_lo(k.ctaid.x, config.warps_per_cta, warp_of_cta);
     const Val<u32> token_tile = k.ctaid.y;
     const auto first_token = config.token_tile == 1 ? token_tile : token_tile * config.token_tile;
-    emit_gemv(k, config, {weights, x, y, operands.bias, operands.residual, tokens}, warp, first_token);
+    emit_gemv(k, config, {weights, x, y, bias, residual, tokens}, warp, first_token);
 
     LaunchShape launch;
     launch.grid_x = fmt::format("ceil(rows / {})", gemv_rows_per_warp(config) * config.warps_per_cta);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cctype>
 #include <fmt/format.h>
 
 namespace ptxgen::kernels {
@@ -25,11 +24,7 @@ std::uint32_t choose_lanes(const UnitShape& shape, std::uint32_t cols) {
 
 } // namespace
 
-std::string gemv_name(TensorType type) {
-    std::string text = fmt::format("gemv_{}", name(type));
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-    return text;
-}
+std::string gemv_name(TensorType type) { return "gemv_" + lower_name(type); }
 
 Result<GemvConfig> completed(const GemvConfig& config) {
     const auto types = weight_types();

@@ -31,27 +31,27 @@ void UnitProduct::accumulate(const Var<global_ptr<const u8>>& weights, std::span
     // scaled once a group, and Σ x, which all rows share, takes one addition a token. Types without an offset need no
     // Σ x, but a partial sum for each row and token.
     const UnitShape& shape = decoder_.shape();
-    const bool shifted = shape.has_minimum || shape.offset != 0;
-    const bool scale_sums = shape.groups > 0 && (shifted ? rows_ > tokens_ : rows_ * tokens_ <= 16);
+    const bool scale_sums = shape.groups > 0 && (shifted() ? rows_ > tokens_ : rows_ * tokens_ <= 16);
     if (scale_sums)
         factored(units, x);
     else
         whole_weights(units, x);
 }
 
+bool UnitProduct::shifted() const { return decoder_.shape().has_minimum || decoder_.shape().offset != 0; }
+
+Val<f32> UnitProduct::shift_of(const LoadedUnit& unit, std::uint32_t group) {
+    const UnitShape& shape = decoder_.shape();
+    if (shape.offset == 0) return unit.minimum(group);
+    if (!shape.has_minimum) return unit.scale(group) * -shape.offset;
+    return k_.fma(unit.scale(group), -shape.offset, unit.minimum(group));
+}
+
 void UnitProduct::whole_weights(Units& units, std::span<const Var<global_ptr<const f32>>> x) {
     const UnitShape& shape = decoder_.shape();
-    // scale · v + shift
     std::vector<std::vector<Val<f32>>> shifts(rows_);
-    for (std::uint32_t r = 0; r < rows_; r++)
-        for (std::uint32_t g = 0; g < shape.groups; g++) {
-            if (shape.offset != 0 && shape.has_minimum)
-                shifts[r].push_back(k_.fma(units[r]->scale(g), -shape.offset, units[r]->minimum(g)));
-            else if (shape.offset != 0)
-                shifts[r].push_back(units[r]->scale(g) * -shape.offset);
-            else if (shape.has_minimum)
-                shifts[r].push_back(units[r]->minimum(g));
-        }
+    for (std::uint32_t r = 0; shifted() && r < rows_; r++)
+        for (std::uint32_t g = 0; g < shape.groups; g++) shifts[r].push_back(shift_of(*units[r], g));
     for (std::size_t c = 0; c < shape.chunks.size(); c++) {
         const UnitChunk& chunk = shape.chunks[c];
         std::vector<std::vector<Val<f32>>> w(rows_);
@@ -75,7 +75,6 @@ void UnitProduct::whole_weights(Units& units, std::span<const Var<global_ptr<con
 
 void UnitProduct::factored(Units& units, std::span<const Var<global_ptr<const f32>>> x) {
     const UnitShape& shape = decoder_.shape();
-    const bool shifted = shape.has_minimum || shape.offset != 0;
     std::vector<std::vector<Var<f32>>> products(shape.groups); // by group, then row and token
     std::vector<std::vector<Var<f32>>> totals(shape.groups);   // Σ x by group, then token
     for (std::size_t c = 0; c < shape.chunks.size(); c++) {
@@ -87,7 +86,7 @@ void UnitProduct::factored(Units& units, std::span<const Var<global_ptr<const f3
         for (auto& unit : units) v.push_back(unit->values(c));
         for (std::uint32_t t = 0; t < tokens_; t++) {
             const auto values = load_x(x[t], chunk.offset);
-            for (std::uint32_t i = 0; shifted && i < shape.width; i++) {
+            for (std::uint32_t i = 0; shifted() && i < shape.width; i++) {
                 if (first && i == 0) continue;
                 if (first && i == 1)
                     total.push_back(k_.var<f32>(values[0] + values[1]));
@@ -106,17 +105,12 @@ void UnitProduct::factored(Units& units, std::span<const Var<global_ptr<const f3
     for (std::uint32_t r = 0; r < rows_; r++)
         for (std::uint32_t g = 0; g < shape.groups; g++) {
             const auto& scale = units[r]->scale(g);
-            std::vector<Val<f32>> shift;
-            if (shape.offset != 0 && shape.has_minimum)
-                shift.push_back(k_.fma(scale, -shape.offset, units[r]->minimum(g)));
-            else if (shape.offset != 0)
-                shift.push_back(scale * -shape.offset);
-            else if (shape.has_minimum)
-                shift.push_back(units[r]->minimum(g));
+            std::optional<Val<f32>> shift;
+            if (shifted()) shift.emplace(shift_of(*units[r], g));
             for (std::uint32_t t = 0; t < tokens_; t++) {
                 auto& sum = sums_[r * tokens_ + t];
                 sum = k_.fma(products[g][t * rows_ + r], scale, sum);
-                if (shifted) sum = k_.fma(totals[g][t], shift[0], sum);
+                if (shift) sum = k_.fma(totals[g][t], *shift, sum);
             }
         }
 }

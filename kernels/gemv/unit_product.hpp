@@ -24,6 +24,9 @@ public:
 
 private:
     using Units = std::vector<std::unique_ptr<LoadedUnit>>;
+    /// Whether weights are scale · value + shift, and that shift.
+    bool shifted() const;
+    Val<f32> shift_of(const LoadedUnit& unit, std::uint32_t group);
     void whole_weights(Units& units, std::span<const Var<global_ptr<const f32>>> x);
     void factored(Units& units, std::span<const Var<global_ptr<const f32>>> x);
     std::vector<Val<f32>> load_x(const Var<global_ptr<const f32>>& x, std::uint32_t offset);
