@@ -30,25 +30,25 @@ enum class SymbolScope : std::uint8_t { module_variable, parameter, local_variab
 struct Operand {
     enum class Kind : std::uint8_t {
         none,
-        reg,       ///< `id` is a register index
-        integer,   ///< `value`
-        f32_bits,  ///< `value` holds the bits, printed as 0fXXXXXXXX
-        f64_bits,  ///< likewise, 0dXXXXXXXXXXXXXXXX
-        special,   ///< `id` indexes special_registers()
-        symbol,    ///< address of a symbol + `value`
-        label,     ///< `id` indexes Function::labels
-        sink,      ///< `_`
-        vector,    ///< `elements`
-        address,   ///< [base + value]; base is none, reg or symbol
+        reg,      ///< `id` is a register index
+        integer,  ///< `value`
+        f32_bits, ///< `value` holds the bits, printed as 0fXXXXXXXX
+        f64_bits, ///< likewise, 0dXXXXXXXXXXXXXXXX
+        special,  ///< `id` indexes special_registers()
+        symbol,   ///< address of a symbol + `value`
+        label,    ///< `id` indexes Function::labels
+        sink,     ///< `_`
+        vector,   ///< `elements`
+        address,  ///< [base + value]; base is none, reg or symbol
     };
 
     Kind kind = Kind::none;
-    Kind base = Kind::none;              ///< of an address
-    bool negated = false;                ///< `!p`
+    Kind base = Kind::none;                           ///< of an address
+    bool negated = false;                             ///< `!p`
     SymbolScope scope = SymbolScope::module_variable; ///< of a symbol or symbol base
-    std::uint32_t id = 0;                ///< register, special register, label or symbol index; parameters count
-                                         ///< through Function::parameters, then Function::returns
-    std::int64_t value = 0;              ///< immediate, or byte offset
+    std::uint32_t id = 0;   ///< register, special register, label or symbol index; parameters count
+                            ///< through Function::parameters, then Function::returns
+    std::int64_t value = 0; ///< immediate, or byte offset
     std::vector<Operand> elements;
 
     static Operand reg(Register r, bool negated = false);
@@ -71,12 +71,12 @@ struct Operand {
 inline constexpr std::uint16_t raw_form = 0xffff;
 
 struct Instruction {
-    std::uint16_t form = 0;              ///< index in forms(), or raw_form
+    std::uint16_t form = 0; ///< index in forms(), or raw_form
     Choices choices{};
-    std::optional<Operand> guard;        ///< @p or @!p: a register operand, `negated` for `!`
-    std::vector<Operand> operands;       ///< as many as the form has operand specs
-    std::string comment;                 ///< printed on its own line before the instruction
-    std::string pragma;                  ///< strings of a `.pragma` before it: "\"nounroll\"" at the head of a loop
+    std::optional<Operand> guard;  ///< @p or @!p: a register operand, `negated` for `!`
+    std::vector<Operand> operands; ///< as many as the form has operand specs
+    std::string comment;           ///< printed on its own line before the instruction
+    std::string pragma;            ///< strings of a `.pragma` before it: "\"nounroll\"" at the head of a loop
     SourceLocation location;
     /// raw_form only: the mnemonic with modifiers, and what it was said to need. A `none` operand stands for the '|'
     /// that joins its neighbours.
@@ -89,7 +89,7 @@ struct Instruction {
 
 /// A label stands before the instruction at `position`; `position` may be the number of instructions.
 struct Label {
-    std::string name;                    ///< with `$` or letters, as printed; empty: $L<index>
+    std::string name; ///< with `$` or letters, as printed; empty: $L<index>
     std::uint32_t position = 0;
     bool placed = false;
 };
@@ -101,10 +101,10 @@ struct Variable {
     std::string name;
     Space space = Space::global;
     Type type = Type::b8;
-    std::optional<std::uint64_t> count;  ///< array elements; nothing: a scalar; 0 with `external`: dynamic shared memory
-    std::uint32_t alignment = 0;         ///< bytes; 0: that of the type
+    std::optional<std::uint64_t> count; ///< array elements; nothing: a scalar; 0 with `external`: dynamic shared memory
+    std::uint32_t alignment = 0;        ///< bytes; 0: that of the type
     Linkage linkage = Linkage::internal;
-    std::vector<std::uint64_t> initial;  ///< bits of the leading elements; the rest is zero
+    std::vector<std::uint64_t> initial; ///< bits of the leading elements; the rest is zero
     std::string comment;
     SourceLocation location;
 
@@ -114,9 +114,9 @@ struct Variable {
 struct Parameter {
     std::string name;
     Type type = Type::u64;
-    std::optional<std::uint64_t> count;  ///< `.b8 name[N]`: a structure by value
-    std::uint32_t alignment = 0;         ///< of an array parameter
-    bool pointer = false;                ///< `.ptr`
+    std::optional<std::uint64_t> count; ///< `.b8 name[N]`: a structure by value
+    std::uint32_t alignment = 0;        ///< of an array parameter
+    bool pointer = false;               ///< `.ptr`
     Space pointer_space = Space::generic;
     std::uint32_t pointer_alignment = 0; ///< of what it points to
     std::string comment;                 ///< meaning, for people
@@ -127,15 +127,15 @@ struct Parameter {
 
 struct Function {
     std::string name;
-    bool is_kernel = true;               ///< .entry, else .func
-    bool is_declaration = false;         ///< a prototype without a body
+    bool is_kernel = true;       ///< .entry, else .func
+    bool is_declaration = false; ///< a prototype without a body
     Linkage linkage = Linkage::visible;
     std::vector<Parameter> parameters;
-    std::vector<Parameter> returns;      ///< of a .func
+    std::vector<Parameter> returns; ///< of a .func
     /// Performance directives in print order: "maxntid" -> {256, 1, 1}, "reqnctapercluster", "minnctapersm", …
     std::vector<std::pair<std::string, std::vector<std::uint32_t>>> directives;
     std::vector<RegisterInfo> registers;
-    std::vector<Variable> variables;     ///< declared inside: shared, local
+    std::vector<Variable> variables; ///< declared inside: shared, local
     std::vector<Label> labels;
     std::vector<Instruction> body;
     std::string comment;
@@ -144,9 +144,9 @@ struct Function {
 
 /// A translation unit. Plain data: anything may be built here, the verifier says what is wrong with it.
 struct Module {
-    std::optional<PtxVersion> version;   ///< nothing: the lowest that the instructions need
-    std::optional<Target> target;        ///< nothing: the lowest that the instructions need
-    std::string comment;                 ///< header, one or more lines
+    std::optional<PtxVersion> version; ///< nothing: the lowest that the instructions need
+    std::optional<Target> target;      ///< nothing: the lowest that the instructions need
+    std::string comment;               ///< header, one or more lines
     std::vector<Variable> variables;
     std::vector<Function> functions;
 

@@ -10,13 +10,33 @@ namespace ptxgen {
 enum class Type : std::uint8_t {
     none,
     pred,
-    b8, b16, b32, b64, b128,
-    u8, u16, u32, u64,
-    s8, s16, s32, s64,
-    f16, f16x2, bf16, bf16x2, tf32, f32, f64,
+    b8,
+    b16,
+    b32,
+    b64,
+    b128,
+    u8,
+    u16,
+    u32,
+    u64,
+    s8,
+    s16,
+    s32,
+    s64,
+    f16,
+    f16x2,
+    bf16,
+    bf16x2,
+    tf32,
+    f32,
+    f64,
     f32x2,
-    u16x2, s16x2,
-    e4m3, e5m2, e4m3x2, e5m2x2,
+    u16x2,
+    s16x2,
+    e4m3,
+    e5m2,
+    e4m3x2,
+    e5m2x2,
 };
 
 /// What a value of a type is made of: decides which types may meet in one operand.
@@ -26,12 +46,32 @@ constexpr unsigned bit_width(Type type) {
     switch (type) {
     case Type::none: return 0;
     case Type::pred: return 1;
-    case Type::b8: case Type::u8: case Type::s8: case Type::e4m3: case Type::e5m2: return 8;
-    case Type::b16: case Type::u16: case Type::s16: case Type::f16: case Type::bf16:
-    case Type::e4m3x2: case Type::e5m2x2: return 16;
-    case Type::b32: case Type::u32: case Type::s32: case Type::f32: case Type::f16x2: case Type::bf16x2:
-    case Type::tf32: case Type::u16x2: case Type::s16x2: return 32;
-    case Type::b64: case Type::u64: case Type::s64: case Type::f64: case Type::f32x2: return 64;
+    case Type::b8:
+    case Type::u8:
+    case Type::s8:
+    case Type::e4m3:
+    case Type::e5m2: return 8;
+    case Type::b16:
+    case Type::u16:
+    case Type::s16:
+    case Type::f16:
+    case Type::bf16:
+    case Type::e4m3x2:
+    case Type::e5m2x2: return 16;
+    case Type::b32:
+    case Type::u32:
+    case Type::s32:
+    case Type::f32:
+    case Type::f16x2:
+    case Type::bf16x2:
+    case Type::tf32:
+    case Type::u16x2:
+    case Type::s16x2: return 32;
+    case Type::b64:
+    case Type::u64:
+    case Type::s64:
+    case Type::f64:
+    case Type::f32x2: return 64;
     case Type::b128: return 128;
     }
     return 0;
@@ -43,9 +83,20 @@ constexpr TypeClass type_class(Type type) {
     switch (type) {
     case Type::none: return TypeClass::none;
     case Type::pred: return TypeClass::predicate;
-    case Type::u8: case Type::u16: case Type::u32: case Type::u64: case Type::u16x2: return TypeClass::unsigned_integer;
-    case Type::s8: case Type::s16: case Type::s32: case Type::s64: case Type::s16x2: return TypeClass::signed_integer;
-    case Type::f16: case Type::bf16: case Type::f32: case Type::f64: return TypeClass::floating;
+    case Type::u8:
+    case Type::u16:
+    case Type::u32:
+    case Type::u64:
+    case Type::u16x2: return TypeClass::unsigned_integer;
+    case Type::s8:
+    case Type::s16:
+    case Type::s32:
+    case Type::s64:
+    case Type::s16x2: return TypeClass::signed_integer;
+    case Type::f16:
+    case Type::bf16:
+    case Type::f32:
+    case Type::f64: return TypeClass::floating;
     default: return TypeClass::bits; // packed and alternate formats live in bit registers
     }
 }

@@ -37,10 +37,10 @@ struct Program {
     const Function* function = nullptr;
     std::shared_ptr<const LoadedText> text;
     std::vector<Inst> code;
-    std::vector<Trace> traces;                 ///< parallel to `code`
-    std::vector<std::unique_ptr<u32[]>> lists; ///< vector operands
-    std::vector<std::unique_ptr<u32[]>> offsets;   ///< further address offsets
-    std::vector<u8> constants;                 ///< the first bytes of every warp's registers
+    std::vector<Trace> traces;                   ///< parallel to `code`
+    std::vector<std::unique_ptr<u32[]>> lists;   ///< vector operands
+    std::vector<std::unique_ptr<u32[]>> offsets; ///< further address offsets
+    std::vector<u8> constants;                   ///< the first bytes of every warp's registers
     struct Special {
         u32 offset;
         u16 index; ///< in special_registers()
