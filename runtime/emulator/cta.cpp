@@ -249,7 +249,9 @@ void start_cta(Cta& cta, Launch& launch, Worker& worker, u64 linear_id) {
         if (!program.constants.empty()) std::memcpy(w.regs, program.constants.data(), program.constants.size());
         for (const auto& special : program.specials) {
             const std::string_view name = special_registers()[special.index].name;
-            const auto value = [&](u32 l) { return special_value(name, cta, k, l); };
+            const bool by_lane = name.starts_with("%tid") || name.starts_with("%lane");
+            const u64 common = by_lane ? 0 : special_value(name, cta, k, 0);
+            const auto value = [&](u32 l) { return by_lane ? special_value(name, cta, k, l) : common; };
             if (special.bytes == 2)
                 fill<u16>(w.regs + special.offset, value);
             else if (special.bytes == 4)

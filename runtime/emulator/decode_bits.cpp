@@ -31,6 +31,12 @@ bool Opcodes::bits(Decoder& d) {
         const bool left = d.has("l"), clamp = d.has("clamp");
         return three(left ? (clamp ? Sem::shf_l_clamp : Sem::shf_l_wrap) : clamp ? Sem::shf_r_clamp : Sem::shf_r_wrap);
     }
+    if (d.is_opcode("prmt") && d.words_.size() == 2 && d.operand("c").kind == Operand::Kind::integer &&
+        (d.operand("c").value & 0x8888) == 0) {
+        d.emit_map({.sem = Sem::prmt, .type = Type::b32, .variant = 1}, {d.source("a"), d.source("b")}, d.dest("d"));
+        d.program_->code.back().imm = d.operand("c").value;
+        return true;
+    }
     if (d.is_opcode("prmt")) {
         return three(d.has("f4e")    ? Sem::prmt_f4e
                      : d.has("b4e")  ? Sem::prmt_b4e

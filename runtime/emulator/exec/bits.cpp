@@ -121,6 +121,45 @@ struct PrmtRc16 {
     }
 };
 
+/// prmt with one selector for all lanes, in Inst::imm, that repeats no sign.
+template <bool Masked>
+const Inst* prmt_uniform(Warp& w, const Inst* i) {
+    const u32 *a = reg<u32>(w, i->a), *b = reg<u32>(w, i->b);
+    alignas(64) u32 r[32];
+#if defined(__AVX512BW__) || defined(__AVX2__)
+    // bytes of one operand where the selector names it, zero elsewhere
+    alignas(64) u8 from_a[64], from_b[64];
+    for (int k = 0; k < 64; ++k) {
+        const u32 selector = static_cast<u32>(i->imm >> (4 * (k & 3))) & 7;
+        const u8 place = static_cast<u8>((static_cast<u32>(k) & 12u) | (selector & 3));
+        from_a[k] = selector < 4 ? place : u8{0x80};
+        from_b[k] = selector < 4 ? u8{0x80} : place;
+    }
+#ifdef __AVX512BW__
+    const __m512i ma = _mm512_load_si512(from_a), mb = _mm512_load_si512(from_b);
+    for (int k = 0; k < 32; k += 16)
+        _mm512_store_si512(r + k, _mm512_or_si512(_mm512_shuffle_epi8(_mm512_load_si512(a + k), ma),
+                                                  _mm512_shuffle_epi8(_mm512_load_si512(b + k), mb)));
+#else
+    const auto load = [](const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); };
+    const __m256i ma = load(from_a), mb = load(from_b);
+    for (int k = 0; k < 32; k += 8)
+        _mm256_store_si256(reinterpret_cast<__m256i*>(r + k),
+                           _mm256_or_si256(_mm256_shuffle_epi8(load(a + k), ma), _mm256_shuffle_epi8(load(b + k), mb)));
+#endif
+#else
+    PTXGEN_LANES r[l] = 0;
+    for (int k = 0; k < 4; ++k) {
+        const u32 selector = static_cast<u32>(i->imm >> (4 * k)) & 7;
+        const u32* from = selector < 4 ? a : b;
+        const u32 shift = 8 * (selector & 3);
+        PTXGEN_LANES r[l] |= ((from[l] >> shift) & 0xff) << (8 * k);
+    }
+#endif
+    blend(reg<u32>(w, i->d), r, Masked ? w.mask : all_lanes);
+    return i + 1;
+}
+
 /// The truth table is uniform, so its minterms become masks outside of the loop.
 template <bool Masked>
 const Inst* lop3(Warp& w, const Inst* i) {
@@ -273,7 +312,9 @@ Handlers resolve_bits(const Key& key) {
     case Sem::shf_l_wrap: return ternary<Shf<true, false>, u32, u32, u32, u32>();
     case Sem::shf_r_clamp: return ternary<Shf<false, true>, u32, u32, u32, u32>();
     case Sem::shf_r_wrap: return ternary<Shf<false, false>, u32, u32, u32, u32>();
-    case Sem::prmt: return ternary<Prmt, u32, u32, u32, u32>();
+    case Sem::prmt:
+        if (key.variant) return {prmt_uniform<false>, prmt_uniform<true>};
+        return ternary<Prmt, u32, u32, u32, u32>();
     case Sem::prmt_f4e: return ternary<PrmtF4e, u32, u32, u32, u32>();
     case Sem::prmt_b4e: return ternary<PrmtB4e, u32, u32, u32, u32>();
     case Sem::prmt_rc8: return ternary<PrmtRc8, u32, u32, u32, u32>();

@@ -356,7 +356,7 @@ bool set_data_handlers(Handlers& h, const Key& key) {
     switch (mem) {
     case 8:
         if (width == 16)
-            is_signed ? set_any<s8, s16>(h, store, n) : set_any<u8, u16>(h, store, n);
+            is_signed ? set_by_count<s8, s16>(h, store, n) : set_by_count<u8, u16>(h, store, n);
         else if (width == 32)
             is_signed ? set_any<s8, s32>(h, store, n) : set_any<u8, u32>(h, store, n);
         else if (width == 64)

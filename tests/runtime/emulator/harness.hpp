@@ -223,8 +223,8 @@ DONE:
 }
 
 /// Compares an instruction with what C++ computes, for all lanes and for odd lanes alone.
-inline void check_instruction(EmulatedDevice& device, const std::string& instruction, unsigned width,
-                              const std::function<std::uint64_t(const Triple&)>& expected) {
+inline void check_on_device(EmulatedDevice& device, const std::string& instruction, unsigned width,
+                            const std::function<std::uint64_t(const Triple&)>& expected) {
     static const std::vector<Triple> triples = operand_triples();
     const auto got = run_instruction(device, instruction, width, triples);
     const std::uint64_t mask = width == 64 ? ~std::uint64_t{0} : width == 1 ? 1 : (std::uint64_t{1} << width) - 1;
@@ -241,6 +241,16 @@ inline void check_instruction(EmulatedDevice& device, const std::string& instruc
         }
     }
     CHECK(wrong == 0);
+}
+
+/// The same on `device` and on the narrower builds of the interpreter.
+inline void check_instruction(EmulatedDevice& device, const std::string& instruction, unsigned width,
+                              const std::function<std::uint64_t(const Triple&)>& expected) {
+    check_on_device(device, instruction, width, expected);
+    static const auto avx2 = make_device(true, 1, VectorLevel::avx2);
+    static const auto baseline = make_device(false, 1, VectorLevel::baseline);
+    check_on_device(*avx2, instruction, width, expected);
+    check_on_device(*baseline, instruction, width, expected);
 }
 
 } // namespace ptxgen::test

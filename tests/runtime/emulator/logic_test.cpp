@@ -74,6 +74,15 @@ TEST_CASE("lop3, shf and prmt") {
         }
         return r;
     });
+    for (const int selector : {0x3210, 0x7654, 0x5140, 0x0007, 0x4444, 0x6273, 0xba98, 0x3f21})
+        check_instruction(*device, fmt::format("prmt.b32 %r, %ra, %rb, {};", selector), 32, [&](const Triple& x) {
+            u64 r = 0;
+            for (int k = 0; k < 4; ++k) {
+                const u64 s = static_cast<u64>(selector >> (4 * k)) & 15, v = byte(x, s & 7);
+                r |= (s & 8 ? (v & 0x80 ? 0xff : 0) : v) << (8 * k);
+            }
+            return r;
+        });
     // selector tables of the manual
     const auto table = [&](const std::string& mode, const int(&rows)[4][4]) {
         check_instruction(*device, "prmt.b32." + mode + " %r, %ra, %rb, %rc;", 32, [&](const Triple& x) {
