@@ -133,14 +133,17 @@ constexpr Selection try_row(const Form& form, std::string_view word, Type result
         return s;
     };
 
+    bool named = word.empty();
     for (std::size_t i = 0; i < form.slots.size(); i++) {
         const Slot& slot = form.slots[i];
         if (slot.in_method_name) {
+            named = true;
             for (std::size_t w = 0; w < slot.words.size(); w++)
                 if (slot.words[w].text == word) s.choices[i] = static_cast<std::uint8_t>(w + 1);
             if (s.choices[i] == 0) return fail(Misfit::operand_count);
         }
     }
+    if (!named) return fail(Misfit::operand_count); // the row of a method without the word
     for (const auto& arg : args) {
         if (arg.kind != ArgKind::modifier || arg.text == "with_pred") continue;
         bool placed = false;

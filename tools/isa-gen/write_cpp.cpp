@@ -308,6 +308,8 @@ std::string write_modifiers(const std::vector<Form>& forms) {
                 if (word.type() != ptxgen::Type::none) continue;
                 auto name = identifier(word.text);
                 if (name[0] >= '0' && name[0] <= '9') name = "n" + name; // a word that begins with a digit
+                // Functions of the C library, which `using namespace ptxgen` would make ambiguous.
+                if (name == "abs" || name == "nan" || name == "read") name += "_";
                 tags[name] = word.text;
             }
         }

@@ -193,3 +193,18 @@ TEST_CASE("emission is deterministic") {
     };
     CHECK(once() == once());
 }
+
+TEST_CASE("a method's word chooses among the rows of its opcode") {
+    const auto body = body_of([](KernelBuilder& k) {
+        const auto barrier = k.shared<u64>("barrier", 1);
+        k.mbarrier_arrive(barrier);
+        k.mbarrier_arrive_expect_tx(barrier, 16);
+        const auto n = k.var<u32>(1);
+        k.mad_cc(n, n, n, lo);
+        k.mad_lo(n, n, n);
+    });
+    for (const char* line :
+         {"mbarrier.arrive.shared.b64 %rd1, [barrier];", "mbarrier.arrive.expect_tx.shared.b64 %rd2, [barrier], 16;",
+          "mad.lo.cc.u32 ", "mad.lo.u32 "})
+        CHECK_MESSAGE(body.find(line) != std::string::npos, body);
+}
