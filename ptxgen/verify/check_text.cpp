@@ -41,6 +41,19 @@ private:
     Tokens tokens_;
 };
 
+/// Of several functions of one name, the one that has the instruction at the diagnostic's place.
+const Instruction* instruction_of(const Module& module, const Diagnostic& diagnostic) {
+    if (diagnostic.instruction < 0) return nullptr;
+    const auto index = static_cast<std::size_t>(diagnostic.instruction);
+    for (const auto& function : module.functions) {
+        if (function.name != diagnostic.function || index >= function.body.size()) continue;
+        const auto& location = function.body[index].location;
+        if (location.line == diagnostic.location.line && location.column == diagnostic.location.column)
+            return &function.body[index];
+    }
+    return nullptr;
+}
+
 } // namespace
 
 Checked check_text(std::string_view text) {
@@ -60,12 +73,11 @@ Checked check_text(std::string_view text) {
     const OperandLocator locator(text);
     for (auto& diagnostic : verify(parsed.module, options)) {
         if (faulty_lines.count(diagnostic.location.line) != 0) continue;
-        if (diagnostic.instruction >= 0 && diagnostic.operand >= 0) {
-            const auto* function = parsed.module.find_function(diagnostic.function);
-            const auto& operands = function->body[static_cast<std::size_t>(diagnostic.instruction)].operands;
+        if (const auto* instruction = instruction_of(parsed.module, diagnostic);
+            instruction && diagnostic.operand >= 0) {
             std::size_t written = 0;
             for (int i = 0; i < diagnostic.operand; i++)
-                written += operands[static_cast<std::size_t>(i)].kind != Operand::Kind::none;
+                written += instruction->operands[static_cast<std::size_t>(i)].kind != Operand::Kind::none;
             diagnostic.location = locator.find(diagnostic.location, written);
         }
         if (diagnostic.location.line == 0) diagnostic.location = {1, 1};
