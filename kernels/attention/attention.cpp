@@ -197,10 +197,14 @@ namespace {
 template <value_type T>
 void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, const AttentionPlan& plan) {
     const std::uint32_t head_dim = config.cache.head_dim, width = config.heads * head_dim;
-    const auto q = k.param<global_ptr<const f32>>("q", "f32 [tokens][heads][head_dim]");
-    const auto k_cache = k.param<global_ptr<const T>>("k_cache", "[kv_heads][capacity][head_dim]");
-    const auto v_cache = k.param<global_ptr<const T>>("v_cache", "[kv_heads][capacity][head_dim]");
-    const auto out = k.param<global_ptr<f32>>("out", "f32 [tokens][heads][head_dim]");
+    const auto q =
+        k.param<global_ptr<const f32>>("q", "f32 [tokens][heads][head_dim]", row_alignment(config.cache.head_dim));
+    const auto k_cache = k.param<global_ptr<const T>>("k_cache", "[kv_heads][capacity][head_dim]",
+                                                      row_alignment(config.cache.head_dim, byte_size(T::type)));
+    const auto v_cache = k.param<global_ptr<const T>>("v_cache", "[kv_heads][capacity][head_dim]",
+                                                      row_alignment(config.cache.head_dim, byte_size(T::type)));
+    const auto out =
+        k.param<global_ptr<f32>>("out", "f32 [tokens][heads][head_dim]", row_alignment(config.cache.head_dim));
     const auto position = k.param<global_ptr<const u32>>("position", "u32 [1]: position of the first token");
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(32 * plan.warps);

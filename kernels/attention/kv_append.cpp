@@ -16,10 +16,14 @@ std::uint32_t vectors_of_row(const KvCacheShape& shape) {
 
 template <value_type T>
 void append_both(KernelBuilder& k, const KvCacheShape& shape) {
-    const auto keys = k.param<global_ptr<const f32>>("k", "f32 [tokens][kv_heads][head_dim]");
-    const auto values = k.param<global_ptr<const f32>>("v", "f32 [tokens][kv_heads][head_dim]");
-    const auto k_cache = k.param<global_ptr<T>>("k_cache", "[kv_heads][capacity][head_dim]");
-    const auto v_cache = k.param<global_ptr<T>>("v_cache", "[kv_heads][capacity][head_dim]");
+    const auto keys =
+        k.param<global_ptr<const f32>>("k", "f32 [tokens][kv_heads][head_dim]", row_alignment(shape.head_dim));
+    const auto values =
+        k.param<global_ptr<const f32>>("v", "f32 [tokens][kv_heads][head_dim]", row_alignment(shape.head_dim));
+    const auto k_cache = k.param<global_ptr<T>>("k_cache", "[kv_heads][capacity][head_dim]",
+                                                row_alignment(shape.head_dim, byte_size(T::type)));
+    const auto v_cache = k.param<global_ptr<T>>("v_cache", "[kv_heads][capacity][head_dim]",
+                                                row_alignment(shape.head_dim, byte_size(T::type)));
     const auto position = k.param<global_ptr<const u32>>("position", "u32 [1]: position of the first token");
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(kv_append_threads(shape));

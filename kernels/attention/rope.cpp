@@ -65,8 +65,10 @@ Result<Generated> rope(const RopeConfig& config, std::optional<Target> target, s
     if (config.dim % 2 != 0) return Error{fmt::format("dim must be even, not {}", config.dim)};
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("rope");
-    const auto x = k.param<global_ptr<f32>>("x", "f32 [tokens][heads][head_dim], in place");
-    const auto table = k.param<global_ptr<const f32>>("table", "f32 [positions][dim/2][2]: cosine, sine");
+    const auto x =
+        k.param<global_ptr<f32>>("x", "f32 [tokens][heads][head_dim], in place",
+                                 align(config.kind == RopeKind::interleaved && config.head_dim % 2 == 0 ? 8 : 4));
+    const auto table = k.param<global_ptr<const f32>>("table", "f32 [positions][dim/2][2]: cosine, sine", align(8));
     const auto position = k.param<global_ptr<const u32>>("position", "u32 [1]: position of the first token");
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     const std::uint32_t threads = rope_threads(config);

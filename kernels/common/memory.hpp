@@ -22,6 +22,11 @@ inline Accumulators accumulators(KernelBuilder& k, std::size_t count, float init
 /// every row starts aligned if the first one does.
 constexpr std::uint32_t vector_width(std::uint32_t width) { return width % 4 == 0 ? 4 : width % 2 == 0 ? 2 : 1; }
 
+/// Alignment that rows of `width` elements of so many bytes need for such loads and stores.
+constexpr Alignment row_alignment(std::uint32_t width, std::uint32_t element_bytes = 4) {
+    return align(vector_width(width) * element_bytes);
+}
+
 /// Row `index` of a matrix of `width` columns; the offset is computed in 64 bits.
 template <typed_value P, typed_value I>
 Val<value_t<P>> row(KernelBuilder& k, const P& matrix, const I& index, std::uint32_t width) {

@@ -9,8 +9,8 @@ Result<Generated> add(const AddConfig& config, std::optional<Target> target, std
     const ElementwiseRows rows{config.width};
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("add");
-    const auto x = k.param<global_ptr<f32>>("x", "f32 [tokens][width], in place");
-    const auto y = k.param<global_ptr<const f32>>("y", "f32 [tokens][width]");
+    const auto x = k.param<global_ptr<f32>>("x", "f32 [tokens][width], in place", row_alignment(config.width));
+    const auto y = k.param<global_ptr<const f32>>("y", "f32 [tokens][width]", row_alignment(config.width));
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(ElementwiseRows::threads);
     k.ret_if(k.ctaid.x >= tokens);

@@ -19,9 +19,10 @@ Result<Generated> gated(std::string_view name, Activation activation, const Gate
     const ElementwiseRows rows{config.width};
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel(name);
-    const auto gate = k.param<global_ptr<const f32>>("gate", "f32 [tokens][width]");
-    const auto up = k.param<global_ptr<const f32>>("up", "f32 [tokens][width]");
-    const auto out = k.param<global_ptr<f32>>("out", "f32 [tokens][width], may be gate or up");
+    const auto gate = k.param<global_ptr<const f32>>("gate", "f32 [tokens][width]", row_alignment(config.width));
+    const auto up = k.param<global_ptr<const f32>>("up", "f32 [tokens][width]", row_alignment(config.width));
+    const auto out =
+        k.param<global_ptr<f32>>("out", "f32 [tokens][width], may be gate or up", row_alignment(config.width));
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(ElementwiseRows::threads);
     k.ret_if(k.ctaid.x >= tokens);

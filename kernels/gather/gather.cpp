@@ -76,9 +76,9 @@ Result<Generated> gather(const GatherConfig& config, std::optional<Target> targe
     KernelBuilder k = module.kernel("gather");
     k.max_threads(threads);
     const auto table = k.param<global_ptr<const u8>>(
-        "table", fmt::format("{} [{}][{}] as stored, 32-byte aligned", name(config.type), config.rows, config.cols));
+        "table", fmt::format("{} [{}][{}] as stored", name(config.type), config.rows, config.cols), align(32));
     const auto ids = k.param<global_ptr<const u32>>("ids", "u32 [tokens], rows of the table");
-    const auto out = k.param<global_ptr<f32>>("out", fmt::format("f32 [tokens][{}], 16-byte aligned", config.cols));
+    const auto out = k.param<global_ptr<f32>>("out", fmt::format("f32 [tokens][{}]", config.cols), align(16));
 
     const auto unit = k.mad_lo(k.ctaid.x, threads, k.tid.x);
     k.exit_if(unit >= units);

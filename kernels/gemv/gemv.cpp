@@ -126,8 +126,8 @@ Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, st
     KernelBuilder k = module.kernel(gemv_name(config.type));
     k.max_threads(32 * config.warps_per_cta);
     const auto weights = k.param<global_ptr<const u8>>(
-        "weights", fmt::format("{} [{}][{}] as stored, 32-byte aligned", name(config.type), config.rows, config.cols));
-    const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}], 16-byte aligned", config.cols));
+        "weights", fmt::format("{} [{}][{}] as stored", name(config.type), config.rows, config.cols), align(32));
+    const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}]", config.cols), align(16));
     const auto y = k.param<global_ptr<f32>>("y", fmt::format("f32 [tokens][{}], the result", config.rows));
     std::optional<Val<global_ptr<const f32>>> bias, residual;
     if (config.bias) bias.emplace(k.param<global_ptr<const f32>>("bias", fmt::format("f32 [{}]", config.rows)));

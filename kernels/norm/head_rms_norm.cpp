@@ -59,9 +59,10 @@ Result<Generated> head_rms_norm(const HeadRmsNormConfig& config, std::optional<T
     if (auto ok = check_range("head-dim", config.head_dim, 1, 1024); !ok) return ok.error();
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("head_rms_norm");
-    const auto x = k.param<global_ptr<const f32>>("x", "f32 [tokens][heads][head_dim]");
-    const auto weight = k.param<global_ptr<const f32>>("weight", "f32 [head_dim]");
-    const auto out = k.param<global_ptr<f32>>("out", "f32 [tokens][heads][head_dim], may be x");
+    const auto x = k.param<global_ptr<const f32>>("x", "f32 [tokens][heads][head_dim]", row_alignment(config.head_dim));
+    const auto weight = k.param<global_ptr<const f32>>("weight", "f32 [head_dim]", row_alignment(config.head_dim));
+    const auto out =
+        k.param<global_ptr<f32>>("out", "f32 [tokens][heads][head_dim], may be x", row_alignment(config.head_dim));
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(threads);
     const std::uint32_t lanes = head_rms_norm_lanes(config), rows = rows_of_cta(config);

@@ -94,9 +94,9 @@ Result<Generated> rms_norm(const RmsNormConfig& config, std::optional<Target> ta
     if (auto ok = check_range("width", config.width, 1, 1u << 20); !ok) return ok.error();
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("rms_norm");
-    const auto x = k.param<global_ptr<const f32>>("x", "f32 [tokens][width]");
-    const auto weight = k.param<global_ptr<const f32>>("weight", "f32 [width]");
-    const auto out = k.param<global_ptr<f32>>("out", "f32 [tokens][width], may be x");
+    const auto x = k.param<global_ptr<const f32>>("x", "f32 [tokens][width]", row_alignment(config.width));
+    const auto weight = k.param<global_ptr<const f32>>("weight", "f32 [width]", row_alignment(config.width));
+    const auto out = k.param<global_ptr<f32>>("out", "f32 [tokens][width], may be x", row_alignment(config.width));
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     const std::uint32_t threads = rms_norm_threads(config);
     k.max_threads(threads);

@@ -63,9 +63,9 @@ Result<Generated> quantize_q8_1(const QuantizeConfig& config, std::optional<Targ
     ModuleBuilder module(target, version);
     KernelBuilder k = module.kernel("quantize_q8_1");
     k.max_threads(threads);
-    const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}], 16-byte aligned", config.width));
-    const auto out = k.param<global_ptr<u8>>(
-        "out", fmt::format("Q8_1 blocks of 36 bytes [tokens][{}], 4-byte aligned", blocks_per_token));
+    const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}]", config.width), align(16));
+    const auto out =
+        k.param<global_ptr<u8>>("out", fmt::format("Q8_1 blocks of 36 bytes [tokens][{}]", blocks_per_token), align(4));
     const auto tokens = k.param<u32>("tokens", "rows of x");
 
     const auto thread = k.mad_lo(k.ctaid.x, threads, k.tid.x);

@@ -71,7 +71,7 @@ Result<Generated> argmax(const ArgmaxConfig& config, std::optional<Target> targe
     if (config.threads % 32 != 0) return Error{fmt::format("threads must be a multiple of 32, not {}", config.threads)};
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("argmax");
-    const auto logits = k.param<global_ptr<const f32>>("logits", "f32 [tokens][vocab]");
+    const auto logits = k.param<global_ptr<const f32>>("logits", "f32 [tokens][vocab]", row_alignment(config.vocab));
     const auto ids = k.param<global_ptr<u32>>("ids", "u32 [tokens]");
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(config.threads);

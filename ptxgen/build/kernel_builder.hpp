@@ -71,8 +71,9 @@ public:
     // Declarations
 
     /// The next kernel parameter: a scalar, or a pointer (64-bit; global pointers are converted to the global space).
+    /// `alignment` is that of what a pointer points to, by default its element's.
     template <value_type T>
-    Val<T> param(std::string_view name, std::string_view meaning = {}) {
+    Val<T> param(std::string_view name, std::string_view meaning = {}, Alignment alignment = {}) {
         Parameter parameter;
         parameter.name = name;
         parameter.comment = meaning;
@@ -82,7 +83,7 @@ public:
             parameter.type = Type::u64;
             parameter.pointer = true;
             parameter.pointer_space = T::space;
-            parameter.pointer_alignment = byte_size(T::element::type);
+            parameter.pointer_alignment = std::max(alignment.bytes, byte_size(T::element::type));
         } else {
             parameter.type = T::type;
         }
