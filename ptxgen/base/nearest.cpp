@@ -30,9 +30,11 @@ std::vector<std::string> nearest_names(std::string_view name, std::span<const st
     for (const auto& other : names) {
         // "gmv" means "gemv_q4_k" rather than "add": a beginning that is close counts, a little less than a whole name.
         std::size_t distance = edit_distance(name, other);
-        for (const std::size_t length : {name.size(), name.size() + 1})
-            if (length < other.size())
-                distance = std::min(distance, 1 + edit_distance(name, std::string_view(other).substr(0, length)));
+        for (const std::size_t length : {name.size(), name.size() + 1}) {
+            if (length >= other.size()) continue;
+            const auto beginning = edit_distance(name, std::string_view(other).substr(0, length));
+            if (beginning <= name.size() / 3) distance = std::min(distance, 1 + beginning);
+        }
         ranked.emplace_back(distance, other);
     }
     std::sort(ranked.begin(), ranked.end());
