@@ -171,6 +171,7 @@ constexpr Handlers quaternary() {
 }
 
 Handlers resolve_integer(const Key& key);
+Handlers resolve_fields(const Key& key);
 Handlers resolve_bits(const Key& key);
 Handlers resolve_compare(const Key& key);
 Handlers resolve_float(const Key& key);
