@@ -83,6 +83,7 @@ Status CudaKernel::check_shape(const LaunchConfig& config) const {
                                  name(), shape(config.block), threads, attributes_.max_threads_per_block,
                                  attributes_.registers, device_->name)};
     if (!config.cluster) return {};
+    if (const auto& needed = context_->driver().launch_kernel_ex; !needed) return context_->driver().missing(needed);
     if (!device_->cluster_launch)
         return Error{fmt::format("kernel {}: cluster launch needs a device of sm_90 or later, {} is {}", name(),
                                  device_->name, to_string(device_->target))};
@@ -160,7 +161,6 @@ Status CudaKernel::launch(abi::Stream stream, const LaunchConfig& config, std::s
     abi::Code code;
     const char* symbol;
     if (config.cluster || (config.cooperative && driver.launch_kernel_ex)) {
-        if (!driver.launch_kernel_ex) return driver.missing(driver.launch_kernel_ex);
         if (config.cluster)
             if (auto status = allow_cluster(*config.cluster); !status) return status;
         symbol = driver.launch_kernel_ex.symbol;

@@ -227,7 +227,7 @@ TEST_CASE("cooperative and cluster launches") {
     Loaded old({}, {"cuLaunchKernelEx"});
     REQUIRE(old.launch({.grid = {8, 1, 1}, .cooperative = true}));
     CHECK(old.fake->launches.back().symbol == "cuLaunchCooperativeKernel");
-    CHECK_FALSE(old.launch({.cluster = runtime::Dim3{1, 1, 1}}));
+    CHECK(contains(old.refused({.cluster = runtime::Dim3{1, 1, 1}}), "cuLaunchKernelEx, which cluster launch needs"));
 
     Loaded oldest({}, {"cuLaunchKernelEx", "cuLaunchCooperativeKernel"});
     CHECK(contains(oldest.refused({.cooperative = true}),
