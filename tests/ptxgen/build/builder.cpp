@@ -168,8 +168,8 @@ TEST_CASE("mistakes that types cannot show are located errors") {
           std::string::npos);
     const auto missing = body_of([](KernelBuilder& k) { k.bra(k.label("nowhere")); });
     CHECK(missing.find("nowhere") != std::string::npos);
-    const auto shared = body_of([](KernelBuilder& k) { k.st(k.shared<f32>("big", 100000), 1.f); });
-    CHECK(shared.find("shared") != std::string::npos);
+    const auto too_much = body_of([](KernelBuilder& k) { k.st(k.shared<f32>("big", 100000), 1.f); });
+    CHECK(too_much.find("shared") != std::string::npos);
 }
 
 TEST_CASE("an instruction that the asked target lacks is named") {
