@@ -159,6 +159,7 @@ List select(std::string_view name, const Value& value, const Arguments& argument
     if (by_attribute) shift(attribute);
     shift(test);
     List out;
+    if (!value.truthy()) return out; // none too
     for (const Value& element : elements_of(value)) {
         const Value subject = by_attribute ? attribute_of(element, attribute) : element;
         if ((test.empty() ? subject.truthy() : apply_test(test, subject, rest)) == keep) out.push_back(element);
@@ -207,6 +208,7 @@ Value apply_filter(std::string_view name, const Value& value, const Arguments& a
     if (name == "map") {
         const std::string& attribute = text_of(required(arguments, 1, "attribute"));
         List out;
+        if (!value.truthy()) return out;
         for (const Value& element : elements_of(value)) out.push_back(attribute_of(element, attribute));
         return out;
     }
