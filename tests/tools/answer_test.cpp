@@ -1,6 +1,7 @@
 // ptxgen-run with tiny models: what it prints, and that it is what the reference computes.
 #include "runtime/inference/model.hpp"
 #include "runtime/inference/tokenizer.hpp"
+#include "tests/support/greedy_truth.hpp"
 #include "tests/support/reference_forward.hpp"
 #include "tests/tools/process.hpp"
 #include "tests/tools/tiny_files.hpp"
@@ -207,4 +208,46 @@ TEST_CASE("a chat at a terminal shows the load, answers and ends at the end of t
     for (std::size_t at = 0; (at = finished.out.find("A: ", at)) != std::string::npos; at++) answers++;
     CHECK(answers == 2);
     CHECK(finished.out.find("loading [") != std::string::npos);
+}
+
+TEST_CASE("a question in a chat follows the conversation before it, or stands alone with -m 0") {
+    const test::TinyFiles files;
+    const std::string model = files.model("qwen2");
+    const auto turn = [](const std::string& question) {
+        return "<|im_start|>user\n" + question + "<|im_end|>\n<|im_start|>assistant\n";
+    };
+    const auto text_of = [&](const std::string& prompt) -> std::string {
+        return answer(raw(model, {"-q", prompt, "-t", "0", "-n", "5"})).at("text");
+    };
+    const std::string first = text_of(turn("hello"));
+    const std::string follows = text_of(turn("hello") + first + "<|im_end|>\n" + turn("why"));
+    const std::string alone = text_of(turn("why"));
+    REQUIRE(follows != alone);
+    test::RunOptions terminal;
+    terminal.terminal = true;
+    terminal.input = "hello\nwhy\n\x04";
+    for (const bool multi_turn : {true, false}) {
+        CAPTURE(multi_turn);
+        auto shown = ptxgen_run(
+            {model, "-t", "0", "-n", "5", "-r", "0", "--device", "emulator", "-m", multi_turn ? "1" : "0"}, terminal);
+        CHECK(shown.code == 0);
+        std::erase(shown.out, '\r');
+        const std::size_t at = shown.out.rfind("A: ");
+        REQUIRE(at != std::string::npos);
+        std::string expected = multi_turn ? follows : alone;
+        std::erase(expected, '\r');
+        CHECK(shown.out.substr(at + 3, expected.size() + 1) == expected + "\n");
+    }
+}
+
+TEST_CASE("SmolLM2 is asked in its chat format, and answers as the reference does") {
+    const auto truth = test::load_greedy_truth("smollm2");
+    REQUIRE(truth.ok());
+    const auto path = test::real_model(truth->model, "a question to SmolLM2");
+    if (!path) return;
+    const test::GreedyPrompt& expected = truth->prompts[0];
+    const auto json = answer({*path, "-q", "What is CUDA?", "-t", "0", "-n", "4", "--device", "emulator"});
+    CHECK(json.at("prompt_ids") == expected.prompt_ids);
+    CHECK(test::greedy_difference(expected, json.at("ids").get<Ids>()) == "");
+    CHECK(json.at("text").get<std::string>().rfind("CUDA", 0) == 0);
 }

@@ -113,4 +113,20 @@ TEST_CASE("8 GB of address space are enough for tiny models") {
         const auto finished = ask(files.model(name));
         CHECK_MESSAGE(finished.code == 0, finished.err);
     }
+    test::RunOptions options;
+    options.address_space_bytes = eight_gigabytes;
+    const std::string ptx = files.path("add.ptx");
+    const std::vector<std::vector<std::string>> commands{{"info"},
+                                                         {"info", files.path("qwen2.gguf")},
+                                                         {"tokenize", files.path("qwen2.gguf")},
+                                                         {"emit", "add", "-o", ptx},
+                                                         {"verify", ptx},
+                                                         {"run", ptx, "--kernel", "add", "--grid", "1", "--block",
+                                                          "256", "--arg", "f32[576]=iota", "--arg", "f32[576]=iota",
+                                                          "--arg", "u32=1"}};
+    for (const auto& command : commands) {
+        CAPTURE(command[0]);
+        const auto finished = test::ptxgen_tool(command, options);
+        CHECK_MESSAGE(finished.code == 0, finished.err);
+    }
 }
