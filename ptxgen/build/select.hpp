@@ -334,15 +334,15 @@ constexpr Selection try_row(const Form& form, std::string_view word, Type result
         else if (!slot.optional)
             return fail(is_type_slot(slot) ? Misfit::no_such_type : Misfit::missing_modifier);
     }
-    if (const Clause* clause = violated_clause(form, s.choices)) {
+    if (violated_clause_index(form, s.choices) >= 0) {
         // A fallback that the other choices forbid is left out.
         bool repaired = false;
         for (std::size_t i = 0; i < form.slots.size() && !repaired; i++)
             if (form.slots[i].optional && form.slots[i].fallback >= 0 && s.choices[i] == form.slots[i].fallback + 1) {
                 s.choices[i] = 0;
-                repaired = violated_clause(form, s.choices) == nullptr;
+                repaired = violated_clause_index(form, s.choices) < 0;
             }
-        if (!repaired && clause) return fail(Misfit::combination);
+        if (!repaired) return fail(Misfit::combination);
     }
 
     std::size_t results = 0;

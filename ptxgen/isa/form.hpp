@@ -153,37 +153,48 @@ constexpr bool are_words(const Form& form, const Choices& choices) {
     return true;
 }
 
+// What follows compares no addresses where it may run at compile time: g++'s -fsanitize=undefined makes that no
+// constant expression (GCC bug 71962).
+
+constexpr bool is_chosen(const Choices& choices, int slot) {
+    return slot >= 0 && choices[static_cast<std::size_t>(slot)] != 0;
+}
+
+/// The word of a slot that has one.
+constexpr const Word& word_of(const Form& form, const Choices& choices, int slot) {
+    return form.slots[static_cast<std::size_t>(slot)].words[choices[static_cast<std::size_t>(slot)] - 1u];
+}
+
 /// The chosen word of a slot, nullptr if absent.
 constexpr const Word* chosen(const Form& form, const Choices& choices, int slot) {
-    if (slot < 0 || choices[static_cast<std::size_t>(slot)] == 0) return nullptr;
-    return &form.slots[static_cast<std::size_t>(slot)].words[choices[static_cast<std::size_t>(slot)] - 1u];
+    return is_chosen(choices, slot) ? &word_of(form, choices, slot) : nullptr;
 }
 
 /// The text of the chosen word of the named slot, "" if absent or no such slot.
 constexpr std::string_view chosen_word(const Form& form, const Choices& choices, std::string_view name) {
-    const Word* word = chosen(form, choices, slot_index(form, name));
-    return word ? word->text : std::string_view{};
+    const int slot = slot_index(form, name);
+    return is_chosen(choices, slot) ? word_of(form, choices, slot).text : std::string_view{};
 }
 
 /// Element type of an operand under these choices.
 constexpr Type element_type(const Form& form, const Choices& choices, const OperandSpec& operand) {
     if (operand.type_slot < 0) return operand.type;
-    const Word* word = chosen(form, choices, operand.type_slot);
-    if (!word) return Type::none;
-    return operand.doubled ? doubled(word->type) : word->type;
+    if (!is_chosen(choices, operand.type_slot)) return Type::none;
+    const Type type = word_of(form, choices, operand.type_slot).type;
+    return operand.doubled ? doubled(type) : type;
 }
 
 /// Number of elements of an operand under these choices (1: a scalar).
 constexpr unsigned element_count(const Form& form, const Choices& choices, const OperandSpec& operand) {
     if (operand.count_slot < 0) return operand.count;
-    const Word* word = chosen(form, choices, operand.count_slot);
-    return word && word->count ? word->count : 1u;
+    if (!is_chosen(choices, operand.count_slot)) return 1;
+    const unsigned count = word_of(form, choices, operand.count_slot).count;
+    return count ? count : 1u;
 }
 
 constexpr Space address_space(const Form& form, const Choices& choices, const OperandSpec& operand) {
     if (operand.space_slot < 0) return operand.space;
-    const Word* word = chosen(form, choices, operand.space_slot);
-    return word ? word->space : Space::generic;
+    return is_chosen(choices, operand.space_slot) ? word_of(form, choices, operand.space_slot).space : Space::generic;
 }
 
 /// Whether an operand position is filled under these choices; optional ones may also be left out.
@@ -195,17 +206,24 @@ constexpr bool holds(const Condition& condition, const Choices& choices) {
     return (condition.choices >> choices[condition.slot]) & 1u;
 }
 
-/// The first clause that forbids these choices, nullptr if they are legal.
-constexpr const Clause* violated_clause(const Form& form, const Choices& choices) {
-    for (const auto& clause : form.clauses) {
+/// Number of the first clause that forbids these choices, -1 if they are legal.
+constexpr int violated_clause_index(const Form& form, const Choices& choices) {
+    for (std::size_t i = 0; i < form.clauses.size(); i++) {
+        const Clause& clause = form.clauses[i];
         bool applies = true;
         for (const auto& condition : clause.when) applies = applies && holds(condition, choices);
         if (!applies) continue;
-        if (clause.never) return &clause;
-        for (const auto& condition : clause.require)
-            if (!holds(condition, choices)) return &clause;
+        bool broken = clause.never;
+        for (const auto& condition : clause.require) broken = broken || !holds(condition, choices);
+        if (broken) return static_cast<int>(i);
     }
-    return nullptr;
+    return -1;
+}
+
+/// The clause itself, nullptr if they are legal.
+inline const Clause* violated_clause(const Form& form, const Choices& choices) {
+    const int index = violated_clause_index(form, choices);
+    return index < 0 ? nullptr : &form.clauses[static_cast<std::size_t>(index)];
 }
 
 /// Everything that an instruction with these choices asks of version and target: one entry per part (form, words,
