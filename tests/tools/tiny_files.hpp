@@ -20,7 +20,7 @@ public:
 
     std::string text(const std::string& name, std::string_view content) const {
         std::vector<std::byte> bytes(content.size());
-        std::memcpy(bytes.data(), content.data(), content.size());
+        if (!content.empty()) std::memcpy(bytes.data(), content.data(), content.size());
         return folder_.write(name, bytes);
     }
     std::string model(const std::string& name) const {
