@@ -35,6 +35,16 @@ public:
     using OnLogits = std::function<Status(std::span<const float>)>;
     virtual Status evaluate_all(std::span<const TokenId> ids, const OnLogits& on_logits) = 0;
 
+    /// Gets an id that generate() drew; false ends the generation.
+    using OnToken = std::function<bool(TokenId)>;
+    /// Draws greedily: appends `first`, takes the id of the highest logit (of equal ones the lowest), gives it to
+    /// `on_token`, appends it, and so on, until `max_tokens` ids have been drawn, one of `stop_ids` has been (it is
+    /// given to on_token too), on_token says no, or the context is full. The last id that was drawn is not appended.
+    /// Gives how many were drawn. Engines that decode many tokens in one launch do it here; the default evaluates one
+    /// at a time.
+    virtual Result<std::uint32_t> generate(TokenId first, std::uint32_t max_tokens, std::span<const TokenId> stop_ids,
+                                           const OnToken& on_token);
+
     /// Forgets all positions from this one on.
     virtual Status rewind(std::uint32_t position) = 0;
 

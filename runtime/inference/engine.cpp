@@ -1,0 +1,30 @@
+#include "runtime/inference/engine.hpp"
+
+#include "runtime/inference/sampler.hpp"
+
+#include <algorithm>
+
+namespace ptxgen {
+
+Result<std::uint32_t> Engine::generate(TokenId first, std::uint32_t max_tokens, std::span<const TokenId> stop_ids,
+                                       const OnToken& on_token) {
+    SamplerOptions greedy;
+    greedy.temperature = 0;
+    auto sampler = Sampler::create(greedy);
+    if (!sampler) return std::move(sampler).error();
+    std::uint32_t drawn = 0;
+    TokenId next = first;
+    while (drawn < max_tokens) {
+        if (drawn > 0 && position() >= context()) break; // the first one must say that it does not fit
+        auto logits = evaluate(std::span(&next, 1));
+        if (!logits) return std::move(logits).error();
+        auto id = sampler->sample(*logits);
+        if (!id) return std::move(id).error();
+        next = *id;
+        drawn++;
+        if (!on_token(next) || std::find(stop_ids.begin(), stop_ids.end(), next) != stop_ids.end()) break;
+    }
+    return drawn;
+}
+
+} // namespace ptxgen
