@@ -22,4 +22,18 @@ std::vector<float> rope_table(std::uint32_t positions, std::uint32_t dim, double
     return table;
 }
 
+Status RopeTables::upload(runtime::Device& device, std::span<const float> factors) {
+    auto buffer = device.allocate(bytes());
+    if (!buffer) return std::move(buffer).error();
+    buffer_ = std::move(*buffer);
+    for (std::uint32_t i = 0; i < count_; i++) {
+        const bool sliding = i == 1;
+        const auto values = rope_table(positions_, rope_.dim, sliding ? rope_.base_swa : rope_.base,
+                                       sliding ? 1.0 : rope_.scale, factors);
+        if (auto ok = device.stream().copy_to_device(address(sliding), values.data(), values.size() * 4); !ok)
+            return ok;
+    }
+    return {};
+}
+
 } // namespace ptxgen

@@ -1,0 +1,45 @@
+#include "runtime/inference/activations.hpp"
+
+#include <array>
+#include <utility>
+
+namespace ptxgen {
+namespace {
+
+using Part = std::pair<runtime::DevicePtr Activations::*, std::uint64_t>;
+
+/// Each buffer's bytes.
+std::array<Part, 11> parts(const ModelShape& shape, std::uint32_t rows) {
+    const std::uint64_t row_bytes = 4ull * rows;
+    return {{{&Activations::state, 4 + row_bytes},
+             {&Activations::x, row_bytes * shape.hidden},
+             {&Activations::h, row_bytes * shape.hidden},
+             {&Activations::y, row_bytes * shape.hidden},
+             {&Activations::q, row_bytes * shape.q_dim()},
+             {&Activations::k, row_bytes * shape.kv_dim()},
+             {&Activations::v, row_bytes * shape.kv_dim()},
+             {&Activations::attention, row_bytes * shape.q_dim()},
+             {&Activations::gate, row_bytes * shape.ffn},
+             {&Activations::up, row_bytes * shape.ffn},
+             {&Activations::logits, 4ull * shape.vocab}}};
+}
+
+} // namespace
+
+std::uint64_t Activations::bytes(const ModelShape& shape, std::uint32_t rows) {
+    std::uint64_t total = 0;
+    for (const auto& [address, bytes] : parts(shape, rows)) total += bytes;
+    return total;
+}
+
+Status Activations::allocate(runtime::Device& device, const ModelShape& shape, std::uint32_t rows) {
+    for (const auto& [address, bytes] : parts(shape, rows)) {
+        auto buffer = device.allocate(bytes);
+        if (!buffer) return std::move(buffer).error();
+        this->*address = buffer->address();
+        buffers_.push_back(std::move(*buffer));
+    }
+    return {};
+}
+
+} // namespace ptxgen

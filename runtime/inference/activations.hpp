@@ -1,0 +1,37 @@
+#pragma once
+
+#include "kernels/model_shape.hpp"
+#include "ptxgen/base/result.hpp"
+#include "runtime/device.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace ptxgen {
+
+/// Device buffers that the kernels of one round of tokens hand to each other, f32 rows of `rows` tokens each.
+struct Activations {
+    runtime::DevicePtr state = 0;     ///< u32 position of the first token, then the tokens' ids, u32 [rows]
+    runtime::DevicePtr x = 0;         ///< [hidden], the residual stream
+    runtime::DevicePtr h = 0;         ///< [hidden], normed
+    runtime::DevicePtr y = 0;         ///< [hidden], a block's output
+    runtime::DevicePtr q = 0;         ///< [q_dim]
+    runtime::DevicePtr k = 0;         ///< [kv_dim]
+    runtime::DevicePtr v = 0;         ///< [kv_dim]
+    runtime::DevicePtr attention = 0; ///< [q_dim]
+    runtime::DevicePtr gate = 0;      ///< [ffn]
+    runtime::DevicePtr up = 0;        ///< [ffn]
+    runtime::DevicePtr logits = 0;    ///< [vocab], of one token
+
+    Status allocate(runtime::Device& device, const ModelShape& shape, std::uint32_t rows);
+    /// Device memory that allocate() takes.
+    static std::uint64_t bytes(const ModelShape& shape, std::uint32_t rows);
+
+    runtime::DevicePtr position() const { return state; }
+    runtime::DevicePtr ids() const { return state + 4; }
+
+private:
+    std::vector<runtime::Buffer> buffers_;
+};
+
+} // namespace ptxgen
