@@ -258,8 +258,11 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
     k.bar_sync(0);
     k.for_<u32>(thread, plan.heads * head_dim, 32 * plan.warps, [&](Var<u32>& i) {
         const Val<u32> head = quotient(i, head_dim);
-        k.st(out_row + i, emit_attention_combine(k, m_parts + head, l_parts + head, o_parts + i, plan.heads,
-                                                 plan.heads * head_dim, active));
+        const auto o_at = o_parts + i;
+        const auto l_at = l_parts + head;
+        const auto m_at = m_parts + head;
+        const auto combined = emit_attention_combine(k, m_at, l_at, o_at, plan.heads, plan.heads * head_dim, active);
+        k.st(out_row + i, combined);
     });
 }
 

@@ -75,7 +75,9 @@ Result<Generated> rope(const RopeConfig& config, std::optional<Target> target, s
     k.max_threads(threads);
     k.ret_if(k.ctaid.x >= tokens);
     const auto at = k.ld(position) + k.ctaid.x;
-    emit_rope(k, config, row(k, x, k.ctaid.x, config.heads * config.head_dim), row(k, table, at, config.dim), k.tid.x);
+    const auto table_row = row(k, table, at, config.dim);
+    const auto x_row = row(k, x, k.ctaid.x, config.heads * config.head_dim);
+    emit_rope(k, config, x_row, table_row, k.tid.x);
     LaunchShape launch;
     launch.grid_x = "tokens";
     launch.block_x = threads;

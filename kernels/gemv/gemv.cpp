@@ -63,7 +63,13 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& o
     std::vector<Val<u32>> tokens;
     std::vector<Var<global_ptr<const f32>>> x;
     for (std::uint32_t t = 0; t < tile; t++) {
-        tokens.push_back(t == 0 ? first_token : k.min(first_token + t, operands.tokens - 1U));
+        if (t == 0) {
+            tokens.push_back(first_token);
+        } else {
+            const auto last = operands.tokens - 1U;
+            const auto wanted = first_token + t;
+            tokens.push_back(k.min(wanted, last));
+        }
         const auto from = row_at(k, row_at(k, operands.x, tokens[t], std::uint64_t{config.cols} * 4), block,
                                  shape.block_elements * 4);
         if (shape.units > 1)

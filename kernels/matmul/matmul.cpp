@@ -82,15 +82,20 @@ private:
             const Val<u32> number = p_.thread + r * a.threads;
             const Val<u32> in_tile = quotient(number, a.columns), depth = remainder(number, a.columns);
             const Val<u32> row_of_a = first_row + in_tile;
-            carry(a, r, number, p_.a + k_.mul_wide(row_of_a, p_.k) + depth,
-                  p_.a_slice + k_.mad_lo(depth, config_.a_stride(), in_tile), depth, row_of_a < p_.m);
+            const auto exists = row_of_a < p_.m;
+            const auto target = p_.a_slice + k_.mad_lo(depth, config_.a_stride(), in_tile);
+            const auto source = p_.a + k_.mul_wide(row_of_a, p_.k) + depth;
+            carry(a, r, number, source, target, depth, exists);
         }
         const Carrier b{config_.tile_k, config_.tile_n, config_.threads()};
         for (std::uint32_t r = 0; r < b.rounds(); r++) {
             const Val<u32> number = p_.thread + r * b.threads;
             const Val<u32> depth = quotient(number, b.columns);
             const Val<u32> column = first_column + remainder(number, b.columns);
-            carry(b, r, number, p_.b + k_.mul_wide(depth, p_.n) + column, p_.b_slice + number, depth, column < p_.n);
+            const auto exists = column < p_.n;
+            const auto target = p_.b_slice + number;
+            const auto source = p_.b + k_.mul_wide(depth, p_.n) + column;
+            carry(b, r, number, source, target, depth, exists);
         }
         carried_a_ = a.rounds();
     }

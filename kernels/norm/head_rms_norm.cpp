@@ -69,8 +69,10 @@ Result<Generated> head_rms_norm(const HeadRmsNormConfig& config, std::optional<T
     const auto in_cta = quotient(k.tid.x, lanes);
     const auto index = k.mad_lo(k.ctaid.x, rows, in_cta);
     const Pred has_row = index < tokens * config.heads;
-    emit_head_rms_norm(k, config, row(k, x, index, config.head_dim), weight, row(k, out, index, config.head_dim),
-                       k.tid.x & (lanes - 1), has_row);
+    const auto lane = k.tid.x & (lanes - 1);
+    const auto out_row = row(k, out, index, config.head_dim);
+    const auto x_row = row(k, x, index, config.head_dim);
+    emit_head_rms_norm(k, config, x_row, weight, out_row, lane, has_row);
     LaunchShape launch;
     launch.grid_x = fmt::format("ceil(tokens * {} / {})", config.heads, rows);
     launch.block_x = threads;

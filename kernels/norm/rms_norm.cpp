@@ -73,7 +73,10 @@ void emit_rms_norm(KernelBuilder& k, const RmsNormConfig& config, const Val<glob
         for (const auto& values : cached) add_squares(values);
         const Val<f32> by = scale();
         for (std::uint32_t r = 0; r < s.rounds; r++) {
-            const auto finish_round = [&] { store(k, out_at + r * step, scaled(cached[r], by, weight_at + r * step)); };
+            const auto finish_round = [&] {
+                const Values result = scaled(cached[r], by, weight_at + r * step);
+                store(k, out_at + r * step, result);
+            };
             if (r == last && !full)
                 k.if_(in_last, finish_round);
             else
@@ -86,7 +89,12 @@ void emit_rms_norm(KernelBuilder& k, const RmsNormConfig& config, const Val<glob
     };
     each_vector([&](const Val<u32>& at) { add_squares(load(k, x + at, s.vector)); });
     const Val<f32> by = scale();
-    each_vector([&](const Val<u32>& at) { store(k, out + at, scaled(load(k, x + at, s.vector), by, weight + at)); });
+    each_vector([&](const Val<u32>& at) {
+        const auto weight_from = weight + at;
+        const Values values = load(k, x + at, s.vector);
+        const Values result = scaled(values, by, weight_from);
+        store(k, out + at, result);
+    });
 }
 
 Result<Generated> rms_norm(const RmsNormConfig& config, std::optional<Target> target,
@@ -102,8 +110,9 @@ Result<Generated> rms_norm(const RmsNormConfig& config, std::optional<Target> ta
     k.max_threads(threads);
     const auto scratch = k.shared<f32>("partial_sums", threads / 32);
     k.ret_if(k.ctaid.x >= tokens);
-    emit_rms_norm(k, config, row(k, x, k.ctaid.x, config.width), weight, row(k, out, k.ctaid.x, config.width), k.tid.x,
-                  scratch);
+    const auto out_row = row(k, out, k.ctaid.x, config.width);
+    const auto x_row = row(k, x, k.ctaid.x, config.width);
+    emit_rms_norm(k, config, x_row, weight, out_row, k.tid.x, scratch);
     LaunchShape launch;
     launch.grid_x = "tokens";
     launch.block_x = threads;

@@ -29,7 +29,9 @@ void emit_quantize_q8_1(KernelBuilder& k, const Val<global_ptr<const f32>>& x, c
     for (const std::uint32_t distance : {1U, 2U, 4U})
         largest = k.max(largest, k.shfl_sync_bfly(largest, distance, 31U, 0xFFFFFFFFU));
     const auto d = k.div(largest, 127.0F, rn);
-    const auto inverse = k.selp(k.div(k.imm<f32>(1), d, rn), k.imm<f32>(0), d >= smallest_normal);
+    const auto invertible = d >= smallest_normal;
+    const auto quotient = k.div(k.imm<f32>(1), d, rn);
+    const auto inverse = k.selp(quotient, k.imm<f32>(0), invertible);
 
     std::vector<Val<s32>> quants;
     for (const auto& value : values) quants.push_back(round_half_away(k, value * inverse));

@@ -19,7 +19,11 @@ struct Best {
 
 /// Takes the other candidate if it is larger, or equal with a lower index.
 void take_better(KernelBuilder& k, Best& best, const Val<f32>& value, const Val<u32>& index) {
-    const auto better = (value > best.value) | ((value == best.value) & (index < best.index));
+    const auto lower = index < best.index;
+    const auto equal = value == best.value;
+    const auto equal_and_lower = equal & lower;
+    const auto larger = value > best.value;
+    const auto better = larger | equal_and_lower;
     best.value = k.selp(value, best.value, better);
     best.index = k.selp(index, best.index, better);
 }
