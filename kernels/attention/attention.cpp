@@ -12,8 +12,7 @@
 namespace ptxgen::kernels {
 namespace {
 
-// Registers that a lane gives to q, and as many to o; and to the rows that it has in flight.
-constexpr std::uint32_t max_lane_elements = 64, max_elements_in_flight = 64, max_unroll = 4;
+constexpr std::uint32_t max_unroll = 4;
 constexpr std::uint32_t shared_budget = 48 * 1024;
 
 std::uint32_t shared_floats(const AttentionPlan& plan, std::uint32_t head_dim) {
@@ -74,8 +73,8 @@ AttentionPlan plan_attention(const AttentionConfig& config) {
         const std::uint32_t chunks = ceil_div(vectors, lanes), elements = chunks * best.vector;
         std::uint32_t heads = 1;
         for (std::uint32_t h = 1; h <= group; h++)
-            if (group % h == 0 && h * elements <= max_lane_elements) heads = h;
-        if (elements > max_lane_elements && lanes < 32) continue;
+            if (group % h == 0 && h * elements <= config.lane_elements) heads = h;
+        if (elements > config.lane_elements && lanes < 32) continue;
         // Instructions for a head and position: products, shuffles, and the loads (weighed as memory traffic) that the
         // heads share.
         const double cost = (2.0 * elements + 2.0 * std::countr_zero(lanes) + 16.0 * chunks / heads) * lanes / 32;
@@ -85,16 +84,16 @@ AttentionPlan plan_attention(const AttentionConfig& config) {
         best.chunks = chunks;
         best.heads = heads;
     }
-    best.unroll = std::clamp(max_elements_in_flight / (best.chunks * best.vector), 1u, max_unroll);
+    best.unroll = std::clamp(config.lane_elements / (best.chunks * best.vector), 1u, max_unroll);
     best.tiles = config.heads / best.heads;
     best.warps = config.warps;
     while (best.warps > 1 && shared_floats(best, head_dim) * 4 > shared_budget) best.warps--;
     return best;
 }
 
-template <value_type T>
+template <value_type T, pointer_type Q>
 AttentionPart emit_attention_part(KernelBuilder& k, const AttentionConfig& config, const AttentionPlan& plan,
-                                  const Val<global_ptr<const f32>>& q, const Val<global_ptr<const T>>& keys,
+                                  const Val<Q>& q, const Val<global_ptr<const T>>& keys,
                                   const Val<global_ptr<const T>>& values, const Val<u32>& begin, const Val<u32>& end,
                                   const Val<u32>& warp, const Val<u32>& lane) {
     const std::uint32_t head_dim = config.cache.head_dim, lanes = plan.lanes, groups = 32 / lanes;
@@ -192,6 +191,34 @@ AttentionPart emit_attention_part(KernelBuilder& k, const AttentionConfig& confi
     return part;
 }
 
+void emit_store_attention_part(KernelBuilder& k, const AttentionConfig& config, const AttentionPlan& plan,
+                               const AttentionPart& part, const Val<shared_ptr<f32>>& m, const Val<shared_ptr<f32>>& l,
+                               const Val<shared_ptr<f32>>& o, const Val<u32>& warp, const Val<u32>& lane) {
+    const std::uint32_t head_dim = config.cache.head_dim;
+    k.if_(lane < plan.lanes, [&] {
+        const LaneChunks chunks(k, plan, head_dim, lane);
+        const Val<u32> slot = warp * plan.heads;
+        const auto own_o = chunks.own(o + slot * head_dim);
+        for (std::uint32_t h = 0; h < plan.heads; h++) {
+            const auto store_chunk = [&](std::uint32_t c) {
+                Values values_of_chunk;
+                for (std::uint32_t e = 0; e < plan.vector; e++)
+                    values_of_chunk.push_back(part.o[h][c * plan.vector + e]);
+                store(k, chunks.chunk(own_o + h * head_dim, c), values_of_chunk);
+            };
+            for (std::uint32_t c = 0; c < plan.chunks; c++) {
+                if (chunks.ragged(c))
+                    k.if_(chunks.has_last(), [&] { store_chunk(c); });
+                else
+                    store_chunk(c);
+            }
+            // All lanes of the group hold the same m and l.
+            k.st(m + slot + h, part.m[h]);
+            k.st(l + slot + h, part.l[h]);
+        }
+    });
+}
+
 namespace {
 
 template <value_type T>
@@ -232,28 +259,7 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
     const Val<u32> active = k.min(quotient(end - begin + (step - 1), step), k.imm<u32>(plan.warps));
     k.if_(warp < active, [&] {
         const AttentionPart part = emit_attention_part<T>(k, config, plan, q_row, keys, values, begin, end, warp, lane);
-        k.if_(lane < plan.lanes, [&] {
-            const LaneChunks chunks(k, plan, head_dim, lane);
-            const Val<u32> slot = warp * plan.heads;
-            const auto own_o = chunks.own(o_parts + slot * head_dim);
-            for (std::uint32_t h = 0; h < plan.heads; h++) {
-                const auto store_chunk = [&](std::uint32_t c) {
-                    Values values_of_chunk;
-                    for (std::uint32_t e = 0; e < plan.vector; e++)
-                        values_of_chunk.push_back(part.o[h][c * plan.vector + e]);
-                    store(k, chunks.chunk(own_o + h * head_dim, c), values_of_chunk);
-                };
-                for (std::uint32_t c = 0; c < plan.chunks; c++) {
-                    if (chunks.ragged(c))
-                        k.if_(chunks.has_last(), [&] { store_chunk(c); });
-                    else
-                        store_chunk(c);
-                }
-                // All lanes of the group hold the same m and l.
-                k.st(m_parts + slot + h, part.m[h]);
-                k.st(l_parts + slot + h, part.l[h]);
-            }
-        });
+        emit_store_attention_part(k, config, plan, part, m_parts, l_parts, o_parts, warp, lane);
     });
     k.bar_sync(0);
     k.for_<u32>(thread, plan.heads * head_dim, 32 * plan.warps, [&](Var<u32>& i) {
@@ -268,14 +274,15 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
 
 } // namespace
 
-template AttentionPart emit_attention_part<f32>(KernelBuilder&, const AttentionConfig&, const AttentionPlan&,
-                                                const Val<global_ptr<const f32>>&, const Val<global_ptr<const f32>>&,
-                                                const Val<global_ptr<const f32>>&, const Val<u32>&, const Val<u32>&,
-                                                const Val<u32>&, const Val<u32>&);
-template AttentionPart emit_attention_part<f16>(KernelBuilder&, const AttentionConfig&, const AttentionPlan&,
-                                                const Val<global_ptr<const f32>>&, const Val<global_ptr<const f16>>&,
-                                                const Val<global_ptr<const f16>>&, const Val<u32>&, const Val<u32>&,
-                                                const Val<u32>&, const Val<u32>&);
+#define PTXGEN_ATTENTION_PART(T, Q)                                                                                    \
+    template AttentionPart emit_attention_part<T>(                                                                     \
+        KernelBuilder&, const AttentionConfig&, const AttentionPlan&, const Val<Q>&, const Val<global_ptr<const T>>&,  \
+        const Val<global_ptr<const T>>&, const Val<u32>&, const Val<u32>&, const Val<u32>&, const Val<u32>&);
+PTXGEN_ATTENTION_PART(f32, global_ptr<const f32>)
+PTXGEN_ATTENTION_PART(f16, global_ptr<const f32>)
+PTXGEN_ATTENTION_PART(f32, shared_ptr<f32>)
+PTXGEN_ATTENTION_PART(f16, shared_ptr<f32>)
+#undef PTXGEN_ATTENTION_PART
 
 Result<Generated> attention(const AttentionConfig& config, std::optional<Target> target,
                             std::optional<PtxVersion> version) {

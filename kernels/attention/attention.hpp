@@ -15,6 +15,8 @@ struct AttentionConfig {
     std::uint32_t window = 0; ///< positions that a token sees, its own included; 0: all
     double scale = 0.125;     ///< of q·k
     std::uint32_t warps = 8;  ///< of a CTA, at most; they share the positions
+    /// Elements of q that a lane holds, at most, and as many of o and of rows in flight: each takes a register.
+    std::uint32_t lane_elements = 64;
 };
 
 /// How a CTA does its share. `lanes` neighbouring lanes hold a key row together, so a warp reads 32 / lanes positions
@@ -44,11 +46,18 @@ struct AttentionPart {
 /// The part of the positions [begin, end) that falls to warp `warp` of plan.warps. `q` points to the first of the
 /// plan's query heads, `keys` and `values` (of element type T: f32 or f16) to position 0 of the key head. Every lane
 /// group of the warp ends with the warp's result. All lanes take part; positions below `end` must have been written.
-template <value_type T>
+/// `q` may point to global or to shared memory.
+template <value_type T, pointer_type Q>
 AttentionPart emit_attention_part(KernelBuilder& k, const AttentionConfig& config, const AttentionPlan& plan,
-                                  const Val<global_ptr<const f32>>& q, const Val<global_ptr<const T>>& keys,
+                                  const Val<Q>& q, const Val<global_ptr<const T>>& keys,
                                   const Val<global_ptr<const T>>& values, const Val<u32>& begin, const Val<u32>& end,
                                   const Val<u32>& warp, const Val<u32>& lane);
+
+/// Stores a warp's part into shared memory: with slot = warp · plan.heads + h for head h, m and l at element `slot` of
+/// `m` and `l`, o at row `slot` of `o`, rows of head_dim elements, 16-byte aligned. All lanes of the warp take part.
+void emit_store_attention_part(KernelBuilder& k, const AttentionConfig& config, const AttentionPlan& plan,
+                               const AttentionPart& part, const Val<shared_ptr<f32>>& m, const Val<shared_ptr<f32>>& l,
+                               const Val<shared_ptr<f32>>& o, const Val<u32>& warp, const Val<u32>& lane);
 
 /// What m starts from: below every score, and finite, so that no difference is a NaN.
 inline constexpr float lowest_score = -3.402823466e38f;

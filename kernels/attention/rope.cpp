@@ -1,7 +1,6 @@
 #include "kernels/attention/rope.hpp"
 
 #include "kernels/common/index.hpp"
-#include "kernels/common/memory.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -22,6 +21,29 @@ std::uint32_t heads_at_once(const RopeConfig& config) {
 
 std::uint32_t rope_threads(const RopeConfig& config) { return heads_at_once(config) * (config.dim / 2); }
 
+template <pointer_type P>
+void emit_rope_pair(KernelBuilder& k, const RopeConfig& config, const Val<P>& first, const Values& angle) {
+    const bool interleaved = config.kind == RopeKind::interleaved;
+    const bool as_vector = interleaved && config.head_dim % 2 == 0;
+    const auto second = first + (interleaved ? 1 : config.dim / 2);
+    Values pair_values = as_vector ? load(k, first, 2) : load(k, first, 1);
+    if (!as_vector) pair_values.push_back(k.ld(second));
+    const auto& a = pair_values[0];
+    const auto& b = pair_values[1];
+    const auto& c = angle[0];
+    const auto& s = angle[1];
+    const Values turned{k.fma(a, c, -(b * s)), k.fma(b, c, a * s)};
+    if (as_vector) {
+        store(k, first, turned);
+    } else {
+        k.st(first, turned[0]);
+        k.st(second, turned[1]);
+    }
+}
+
+template void emit_rope_pair(KernelBuilder&, const RopeConfig&, const Val<global_ptr<f32>>&, const Values&);
+template void emit_rope_pair(KernelBuilder&, const RopeConfig&, const Val<shared_ptr<f32>>&, const Values&);
+
 void emit_rope(KernelBuilder& k, const RopeConfig& config, const Val<global_ptr<f32>>& x,
                const Val<global_ptr<const f32>>& table, const Val<u32>& thread) {
     const std::uint32_t half = config.dim / 2, at_once = heads_at_once(config);
@@ -29,28 +51,11 @@ void emit_rope(KernelBuilder& k, const RopeConfig& config, const Val<global_ptr<
     const Val<u32> head = quotient(thread, half);
     const Val<u32> pair = remainder(thread, half);
     const bool interleaved = config.kind == RopeKind::interleaved;
-    const bool as_vector = interleaved && config.head_dim % 2 == 0;
-    const std::uint32_t distance = interleaved ? 1 : half;
     const Values angle = load(k, table + pair * 2u, 2);
     const auto x_at = x + k.mad_lo(head, config.head_dim, interleaved ? pair * 2u : pair);
     for (std::uint32_t r = 0; r < rounds; r++) {
         const auto first = x_at + r * at_once * config.head_dim;
-        const auto second = first + distance;
-        const auto turn = [&] {
-            Values pair_values = as_vector ? load(k, first, 2) : load(k, first, 1);
-            if (!as_vector) pair_values.push_back(k.ld(second));
-            const auto& a = pair_values[0];
-            const auto& b = pair_values[1];
-            const auto& c = angle[0];
-            const auto& s = angle[1];
-            const Values turned{k.fma(a, c, -(b * s)), k.fma(b, c, a * s)};
-            if (as_vector) {
-                store(k, first, turned);
-            } else {
-                k.st(first, turned[0]);
-                k.st(second, turned[1]);
-            }
-        };
+        const auto turn = [&] { emit_rope_pair(k, config, first, angle); };
         if ((r + 1) * at_once <= config.heads)
             turn();
         else

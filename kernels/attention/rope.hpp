@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/common/memory.hpp"
 #include "kernels/generated.hpp"
 #include "kernels/model_shape.hpp"
 
@@ -16,6 +17,11 @@ struct RopeConfig {
 
 /// Threads of a CTA that the fragment is written for.
 std::uint32_t rope_threads(const RopeConfig& config);
+
+/// Turns pair `pair` < dim / 2 of one head in place by the cosine and sine in `angle`. `head` points to the head's pair
+/// 0, in global or shared memory: its first element, moved by `pair` elements, two for interleaved pairs.
+template <pointer_type P>
+void emit_rope_pair(KernelBuilder& k, const RopeConfig& config, const Val<P>& first, const Values& angle);
 
 /// One row by the threads of a CTA. `x` points to the row, `table` to the row of its position.
 void emit_rope(KernelBuilder& k, const RopeConfig& config, const Val<global_ptr<f32>>& x,

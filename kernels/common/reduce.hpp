@@ -22,9 +22,22 @@ Val<f32> lanes_max(KernelBuilder& k, const A& value, std::uint32_t low = 1, std:
     return lanes_reduce(k, value, low, high, [&k](const auto& a, const auto& b) { return k.max(a, b); });
 }
 
+/// A barrier of a CTA's threads: all of them, or the first `threads` that use the number `id` for it.
+struct CtaBarrier {
+    std::uint32_t id = 0;
+    std::uint32_t threads = 0; ///< 0: all
+
+    void emit(KernelBuilder& k) const {
+        if (threads == 0)
+            k.bar_sync(id);
+        else
+            k.bar_sync(id, threads);
+    }
+};
+
 /// Sum over a CTA of `threads` (a multiple of 32) in every thread. `thread` is the index in the CTA; `scratch` has one
 /// element for each warp and may be used again after the next barrier.
 Val<f32> cta_sum(KernelBuilder& k, const Val<f32>& value, const Val<u32>& thread, std::uint32_t threads,
-                 const Val<shared_ptr<f32>>& scratch);
+                 const Val<shared_ptr<f32>>& scratch, const CtaBarrier& barrier = {});
 
 } // namespace ptxgen::kernels

@@ -29,8 +29,9 @@ Status check(const GatherConfig& config) {
 
 } // namespace
 
+template <pointer_type P>
 void emit_dequantize_unit(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale, const WeightPtr& row,
-                          const Val<u32>& unit, const Val<global_ptr<f32>>& out) {
+                          const Val<u32>& unit, const Val<P>& out) {
     const auto decoder = unit_decoder(type, cols);
     const UnitShape& shape = decoder->shape();
     const auto block = shape.units > 1 ? unit >> std::countr_zero(shape.units) : unit;
@@ -65,6 +66,11 @@ void emit_dequantize_unit(KernelBuilder& k, TensorType type, std::uint32_t cols,
             k.st(at, weights[0]);
     }
 }
+
+template void emit_dequantize_unit(KernelBuilder&, TensorType, std::uint32_t, float, const WeightPtr&, const Val<u32>&,
+                                   const Val<global_ptr<f32>>&);
+template void emit_dequantize_unit(KernelBuilder&, TensorType, std::uint32_t, float, const WeightPtr&, const Val<u32>&,
+                                   const Val<shared_ptr<f32>>&);
 
 Result<Generated> gather(const GatherConfig& config, std::optional<Target> target, std::optional<PtxVersion> version) {
     if (auto status = check(config); !status) return status.error();

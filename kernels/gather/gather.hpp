@@ -27,9 +27,11 @@ Result<Generated> gather(const GatherConfig& config, std::optional<Target> targe
 /// CTAs for `tokens` tokens, each of 32 · warps_per_cta threads.
 Grid gather_grid(const GatherConfig& config, std::uint32_t tokens);
 
-/// Decodes unit `unit` (counted through the row) of the row at `row` into out, the first element of the output row.
+/// Decodes unit `unit` (counted through the row) of the row at `row` into out, the first element of the output row,
+/// in global or shared memory.
 /// `unit` must be in range.
+template <pointer_type P>
 void emit_dequantize_unit(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale, const WeightPtr& row,
-                          const Val<u32>& unit, const Val<global_ptr<f32>>& out);
+                          const Val<u32>& unit, const Val<P>& out);
 
 } // namespace ptxgen::kernels

@@ -28,10 +28,16 @@ Val<global_ptr<T>> row_at(KernelBuilder& k, const Val<global_ptr<T>>& base, cons
     const auto wide = k.cvt<u64>(row);
     return k.mad_lo(wide, row_bytes, base.template as<u64>()).template as<global_ptr<T>>();
 }
+template <class T>
+Val<shared_ptr<T>> row_at(KernelBuilder& k, const Val<shared_ptr<T>>& base, const Val<u32>& row,
+                          std::uint64_t row_bytes) {
+    return k.mad_lo(row, static_cast<std::uint32_t>(row_bytes), base.template as<u32>()).template as<shared_ptr<T>>();
+}
 
 } // namespace
 
-void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& operands, const Val<u32>& row_tile,
+template <pointer_type X, pointer_type Y>
+void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands<X, Y>& operands, const Val<u32>& row_tile,
                const Val<u32>& first_token) {
     const auto decoder = unit_decoder(config.type, config.cols);
     const UnitShape& shape = decoder->shape();
@@ -61,7 +67,7 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& o
 
     // Tokens beyond the last repeat the last one.
     std::vector<Val<u32>> tokens;
-    std::vector<Var<global_ptr<const f32>>> x;
+    std::vector<Var<X>> x;
     for (std::uint32_t t = 0; t < tile; t++) {
         if (t == 0) {
             tokens.push_back(first_token);
@@ -73,12 +79,12 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& o
         const auto from = row_at(k, row_at(k, operands.x, tokens[t], std::uint64_t{config.cols} * 4), block,
                                  shape.block_elements * 4);
         if (shape.units > 1)
-            x.push_back(k.var<global_ptr<const f32>>(from + decoder->element_offset(k)));
+            x.push_back(k.var<X>(from + decoder->element_offset(k)));
         else
-            x.push_back(k.var<global_ptr<const f32>>(from));
+            x.push_back(k.var<X>(from));
     }
 
-    UnitProduct product(k, *decoder, rows_each, tile, row_size);
+    UnitProduct<X> product(k, *decoder, rows_each, tile, row_size);
     const std::uint32_t block_step = lanes / shape.units;
     auto left = k.var<s32>(static_cast<std::int32_t>(units) - part.as<s32>());
     const LabelRef loop = k.label("gemv_units"), sum = k.label("gemv_sum");
@@ -123,6 +129,11 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& o
     k.place(done);
 }
 
+template void emit_gemv(KernelBuilder&, const GemvConfig&, const GemvOperands<global_ptr<const f32>, global_ptr<f32>>&,
+                        const Val<u32>&, const Val<u32>&);
+template void emit_gemv(KernelBuilder&, const GemvConfig&, const GemvOperands<shared_ptr<f32>, shared_ptr<f32>>&,
+                        const Val<u32>&, const Val<u32>&);
+
 Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, std::optional<PtxVersion> version) {
     const auto checked = completed(given);
     if (!checked) return checked.error();
@@ -145,7 +156,8 @@ Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, st
     const auto warp = k.mad_lo(k.ctaid.x, config.warps_per_cta, warp_of_cta);
     const Val<u32> token_tile = k.ctaid.y;
     const auto first_token = config.token_tile == 1 ? token_tile : token_tile * config.token_tile;
-    emit_gemv(k, config, {weights, x, y, bias, residual, tokens}, warp, first_token);
+    emit_gemv(k, config, GemvOperands<global_ptr<const f32>, global_ptr<f32>>{weights, x, y, bias, residual, tokens},
+              warp, first_token);
 
     LaunchShape launch;
     launch.grid_x = fmt::format("ceil(rows / {})", gemv_rows_per_warp(config) * config.warps_per_cta);

@@ -45,11 +45,12 @@ Result<Generated> gemv(const GemvConfig& config, std::optional<Target> target = 
 /// CTAs for `tokens` tokens, each of 32 · warps_per_cta threads. `config` must be complete.
 Grid gemv_grid(const GemvConfig& config, std::uint32_t tokens);
 
-/// What the fragment reads and writes.
+/// What the fragment reads and writes; x and y lie in global or in shared memory, both.
+template <pointer_type X, pointer_type Y>
 struct GemvOperands {
     Val<global_ptr<const u8>> weights;
-    Val<global_ptr<const f32>> x;
-    Val<global_ptr<f32>> y;
+    Val<X> x;
+    Val<Y> y;
     std::optional<Val<global_ptr<const f32>>> bias;
     std::optional<Val<global_ptr<const f32>>> residual;
     Val<u32> tokens;
@@ -58,7 +59,8 @@ struct GemvOperands {
 /// The computation by one warp: tile `row_tile` (gemv_rows_per_warp() rows) for the token_tile tokens from
 /// `first_token` < tokens on. Tiles beyond the last row do nothing. All lanes of the warp must be there. `config` must
 /// be complete.
-void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands& operands, const Val<u32>& row_tile,
+template <pointer_type X, pointer_type Y>
+void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands<X, Y>& operands, const Val<u32>& row_tile,
                const Val<u32>& first_token);
 
 inline std::uint32_t gemv_rows_per_warp(const GemvConfig& config) {

@@ -2,13 +2,15 @@
 
 namespace ptxgen::kernels {
 
-UnitProduct::UnitProduct(KernelBuilder& k, UnitDecoder& decoder, std::uint32_t rows, std::uint32_t tokens,
-                         std::uint64_t row_stride)
+template <pointer_type X>
+UnitProduct<X>::UnitProduct(KernelBuilder& k, UnitDecoder& decoder, std::uint32_t rows, std::uint32_t tokens,
+                            std::uint64_t row_stride)
     : k_(k), decoder_(decoder), rows_(rows), tokens_(tokens), row_stride_(row_stride) {
     for (std::uint32_t i = 0; i < rows * tokens; i++) sums_.push_back(k_.var<f32>(0.0F));
 }
 
-std::vector<Val<f32>> UnitProduct::load_x(const Var<global_ptr<const f32>>& x, std::uint32_t offset) {
+template <pointer_type X>
+std::vector<Val<f32>> UnitProduct<X>::load_x(const Var<X>& x, std::uint32_t offset) {
     const auto from = x + offset;
     std::vector<Val<f32>> values;
     switch (decoder_.shape().width) {
@@ -23,7 +25,8 @@ std::vector<Val<f32>> UnitProduct::load_x(const Var<global_ptr<const f32>>& x, s
     return values;
 }
 
-void UnitProduct::accumulate(const Var<global_ptr<const u8>>& weights, std::span<const Var<global_ptr<const f32>>> x) {
+template <pointer_type X>
+void UnitProduct<X>::accumulate(const Var<global_ptr<const u8>>& weights, std::span<const Var<X>> x) {
     Units units;
     for (std::uint32_t r = 0; r < rows_; r++) units.push_back(decoder_.load(k_, weights + r * row_stride_));
     for (auto& unit : units) unit->prepare();
@@ -38,16 +41,21 @@ void UnitProduct::accumulate(const Var<global_ptr<const u8>>& weights, std::span
         whole_weights(units, x);
 }
 
-bool UnitProduct::shifted() const { return decoder_.shape().has_minimum || decoder_.shape().offset != 0; }
+template <pointer_type X>
+bool UnitProduct<X>::shifted() const {
+    return decoder_.shape().has_minimum || decoder_.shape().offset != 0;
+}
 
-Val<f32> UnitProduct::shift_of(const LoadedUnit& unit, std::uint32_t group) {
+template <pointer_type X>
+Val<f32> UnitProduct<X>::shift_of(const LoadedUnit& unit, std::uint32_t group) {
     const UnitShape& shape = decoder_.shape();
     if (shape.offset == 0) return unit.minimum(group);
     if (!shape.has_minimum) return unit.scale(group) * -shape.offset;
     return k_.fma(unit.scale(group), -shape.offset, unit.minimum(group));
 }
 
-void UnitProduct::whole_weights(Units& units, std::span<const Var<global_ptr<const f32>>> x) {
+template <pointer_type X>
+void UnitProduct<X>::whole_weights(Units& units, std::span<const Var<X>> x) {
     const UnitShape& shape = decoder_.shape();
     std::vector<std::vector<Val<f32>>> shifts(rows_);
     for (std::uint32_t r = 0; shifted() && r < rows_; r++)
@@ -73,7 +81,8 @@ void UnitProduct::whole_weights(Units& units, std::span<const Var<global_ptr<con
     }
 }
 
-void UnitProduct::factored(Units& units, std::span<const Var<global_ptr<const f32>>> x) {
+template <pointer_type X>
+void UnitProduct<X>::factored(Units& units, std::span<const Var<X>> x) {
     const UnitShape& shape = decoder_.shape();
     std::vector<std::vector<Var<f32>>> products(shape.groups); // by group, then row and token
     std::vector<std::vector<Var<f32>>> totals(shape.groups);   // Σ x by group, then token
@@ -114,5 +123,8 @@ void UnitProduct::factored(Units& units, std::span<const Var<global_ptr<const f3
             }
         }
 }
+
+template class UnitProduct<global_ptr<const f32>>;
+template class UnitProduct<shared_ptr<f32>>;
 
 } // namespace ptxgen::kernels

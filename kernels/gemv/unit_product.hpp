@@ -10,7 +10,8 @@
 namespace ptxgen::kernels {
 
 /// Emits the inner part of a GEMV: products of one unit of several rows with the activations of several tokens, added
-/// to one sum for each pair.
+/// to one sum for each pair. Activations are f32 behind pointers of type X: into global or shared memory.
+template <pointer_type X>
 class UnitProduct {
 public:
     /// `row_stride`: bytes from one row of weights to the next.
@@ -18,7 +19,7 @@ public:
                 std::uint64_t row_stride);
 
     /// Adds the unit at `weights` (of the first row) times the activations at x[t] (of the unit's first element).
-    void accumulate(const Var<global_ptr<const u8>>& weights, std::span<const Var<global_ptr<const f32>>> x);
+    void accumulate(const Var<global_ptr<const u8>>& weights, std::span<const Var<X>> x);
 
     const Var<f32>& sum(std::uint32_t row, std::uint32_t token) const { return sums_[row * tokens_ + token]; }
 
@@ -27,9 +28,9 @@ private:
     /// Whether weights are scale · value + shift, and that shift.
     bool shifted() const;
     Val<f32> shift_of(const LoadedUnit& unit, std::uint32_t group);
-    void whole_weights(Units& units, std::span<const Var<global_ptr<const f32>>> x);
-    void factored(Units& units, std::span<const Var<global_ptr<const f32>>> x);
-    std::vector<Val<f32>> load_x(const Var<global_ptr<const f32>>& x, std::uint32_t offset);
+    void whole_weights(Units& units, std::span<const Var<X>> x);
+    void factored(Units& units, std::span<const Var<X>> x);
+    std::vector<Val<f32>> load_x(const Var<X>& x, std::uint32_t offset);
 
     KernelBuilder k_;
     UnitDecoder& decoder_;

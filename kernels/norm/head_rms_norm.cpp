@@ -21,8 +21,9 @@ std::uint32_t head_rms_norm_lanes(const HeadRmsNormConfig& config) {
     return std::min(32u, std::bit_ceil(config.head_dim / vector_width(config.head_dim)));
 }
 
-void emit_head_rms_norm(KernelBuilder& k, const HeadRmsNormConfig& config, const Val<global_ptr<const f32>>& x,
-                        const Val<global_ptr<const f32>>& weight, const Val<global_ptr<f32>>& out, const Val<u32>& lane,
+template <pointer_type From, pointer_type To>
+void emit_head_rms_norm(KernelBuilder& k, const HeadRmsNormConfig& config, const Val<From>& x,
+                        const Val<global_ptr<const f32>>& weight, const Val<To>& out, const Val<u32>& lane,
                         const Pred& has_row) {
     const std::uint32_t vector = vector_width(config.head_dim), vectors = config.head_dim / vector;
     const std::uint32_t lanes = head_rms_norm_lanes(config), rounds = ceil_div(vectors, lanes);
@@ -52,6 +53,13 @@ void emit_head_rms_norm(KernelBuilder& k, const HeadRmsNormConfig& config, const
             store(k, out_at + step(r), scaled);
         });
 }
+
+template void emit_head_rms_norm(KernelBuilder&, const HeadRmsNormConfig&, const Val<global_ptr<const f32>>&,
+                                 const Val<global_ptr<const f32>>&, const Val<global_ptr<f32>>&, const Val<u32>&,
+                                 const Pred&);
+template void emit_head_rms_norm(KernelBuilder&, const HeadRmsNormConfig&, const Val<shared_ptr<f32>>&,
+                                 const Val<global_ptr<const f32>>&, const Val<shared_ptr<f32>>&, const Val<u32>&,
+                                 const Pred&);
 
 Result<Generated> head_rms_norm(const HeadRmsNormConfig& config, std::optional<Target> target,
                                 std::optional<PtxVersion> version) {
