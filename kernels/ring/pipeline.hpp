@@ -1,0 +1,84 @@
+#pragma once
+
+#include "kernels/ring/format.hpp"
+#include "kernels/ring/unit_product.hpp"
+
+#include <span>
+
+/// The ring in shared memory: a producer thread fills stages with bulk copies, 16 consumer warps empty them.
+///
+/// Units are taken in rounds of 16, one to a warp: unit u is warp u % 16's. A stage holds the units of `stage_units`
+/// neighbouring warps (a group), and always those of the same group, so that no warp meets a barrier's phase parity
+/// again before it has waited for what lies between. A segment's last round is completed by stages that carry fewer
+/// bytes or none.
+namespace ptxgen::kernels {
+
+inline constexpr std::uint32_t ring_warps = 16; ///< consumer warps of a CTA; the producer is warp 16
+inline constexpr std::uint32_t ring_threads = 32 * (ring_warps + 1);
+/// The barrier that consumer warps meet at: bar.sync 1, 512.
+inline constexpr std::uint32_t ring_consumer_barrier = 1;
+
+struct RingPlan {
+    std::uint32_t stage_units = 4; ///< units (and consumer warps) of a stage: 1, 2, 4, 8 or 16
+    std::uint32_t stages = 0;      ///< a multiple of groups()
+    std::uint32_t stage_bytes = 0; ///< stage_units units of the largest type
+
+    std::uint32_t groups() const { return ring_warps / stage_units; }
+    std::uint32_t full_offset() const { return stages * stage_bytes; }
+    std::uint32_t empty_offset() const { return full_offset() + 8 * stages; }
+    /// Shared memory that the ring takes, to be aligned to 128.
+    std::uint32_t bytes() const { return full_offset() + 16 * stages; }
+};
+
+/// The plan with the most stages that fit `shared_bytes` (at most `max_stages`), for segments of these types. Nothing
+/// if not even one stage for each group fits.
+std::optional<RingPlan> ring_plan(std::span<const TensorType> types, std::uint32_t shared_bytes,
+                                  std::uint32_t stage_units, std::uint32_t max_stages = 64);
+
+/// Makes the barriers, by one thread; the CTA's barrier must follow before anybody uses them.
+void emit_ring_init(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring);
+
+/// The producer's place in the ring; goes on from segment to segment. One thread of the kernel runs it.
+class RingProducer {
+public:
+    RingProducer(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring);
+    /// Streams a segment: `units` units of unit_bytes bytes from `address` (16-byte aligned) on. Waits for free stages.
+    void produce(const Val<global_ptr<const u8>>& address, const Val<u32>& units, std::uint32_t unit_bytes);
+
+private:
+    KernelBuilder k_;
+    RingPlan plan_;
+    Val<shared_ptr<u8>> ring_;
+    Var<u32> stage_;   ///< byte offset of the next stage
+    Var<u32> barrier_; ///< byte offset of its barriers among the full or the empty ones
+    Var<u32> phase_;   ///< parity to wait for on the empty barrier
+};
+
+/// A consumer warp's place in the ring. Every segment that the producer streams must be consumed by all 16 warps: one
+/// wait(), release() pair for each round.
+class RingConsumer {
+public:
+    /// `warp` < 16 is uniform in the warp.
+    RingConsumer(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring, const Val<u32>& warp,
+                 const RingLane& lane);
+    /// Address of this warp's units of a type, before the stage's offset: to be kept over a segment.
+    Val<shared_ptr<const u8>> base(std::uint32_t unit_bytes) const;
+    /// Waits for the next stage. Its unit is at base() + offset().
+    void wait();
+    const Var<u32>& offset() const { return stage_; }
+    /// Gives the stage back and goes to the next. All lanes must have read what they need.
+    void release();
+
+    const RingPlan& plan() const { return plan_; }
+    const Val<u32>& warp() const { return warp_; }
+
+private:
+    KernelBuilder k_;
+    RingPlan plan_;
+    Val<shared_ptr<u8>> ring_;
+    Val<u32> warp_;
+    Pred first_lane_;
+    Var<u32> stage_, barrier_, phase_;
+};
+
+} // namespace ptxgen::kernels
