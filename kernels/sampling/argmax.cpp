@@ -1,75 +1,19 @@
 #include "kernels/sampling/argmax.hpp"
 
 #include "kernels/common/memory.hpp"
+#include "kernels/sampling/best.hpp"
 
-#include <bit>
 #include <fmt/format.h>
-#include <limits>
 
 namespace ptxgen::kernels {
-namespace {
-
-constexpr std::uint32_t no_index = 0xffffffff;
-constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
-
-} // namespace
-
-BestLogit::BestLogit(KernelBuilder& k) : value(k.var<f32>(minus_infinity)), index(k.var<u32>(no_index)) {}
-
-void BestLogit::take(KernelBuilder& k, const Val<f32>& other, const Val<u32>& other_index) {
-    const auto lower = other_index < index;
-    const auto equal = other == value;
-    const auto equal_and_lower = equal & lower;
-    const auto larger = other > value;
-    const auto better = larger | equal_and_lower;
-    value = k.selp(other, value, better);
-    index = k.selp(other_index, index, better);
-}
-
-void BestLogit::reduce_lanes(KernelBuilder& k, std::uint32_t lanes) {
-    for (std::uint32_t offset = lanes / 2; offset > 0; offset /= 2) {
-        const auto other = k.shfl_sync_bfly(value, offset, 31, 0xffffffffu);
-        const auto other_index = k.shfl_sync_bfly(index, offset, 31, 0xffffffffu);
-        take(k, other, other_index);
-    }
-}
-
-void BestLogit::reduce_cta(KernelBuilder& k, const Val<u32>& thread, std::uint32_t threads,
-                           const Val<shared_ptr<f32>>& values, const Val<shared_ptr<u32>>& indices,
-                           const CtaBarrier& barrier) {
-    reduce_lanes(k, 32);
-    const std::uint32_t warps = threads / 32;
-    if (warps == 1) return;
-    const Val<u32> lane = thread & 31, warp = thread >> 5;
-    k.if_(lane == 0, [&] {
-        k.st(values + warp, value);
-        k.st(indices + warp, index);
-    });
-    barrier.emit(k);
-    const std::uint32_t slots = std::bit_ceil(warps);
-    const Val<u32> slot = k.min(lane & (slots - 1), k.imm<u32>(warps - 1));
-    value = k.ld(values + slot);
-    index = k.ld(indices + slot);
-    reduce_lanes(k, slots);
-}
-
-Val<u32> BestLogit::id(KernelBuilder& k) const { return k.selp(k.imm<u32>(0), index, index == no_index); }
-
 Val<u32> emit_argmax(KernelBuilder& k, const ArgmaxConfig& config, const Val<global_ptr<const f32>>& logits,
                      const Val<u32>& thread, const Val<shared_ptr<f32>>& values, const Val<shared_ptr<u32>>& indices) {
-    BestLogit best(k);
+    Best best = no_best(k);
     const std::uint32_t vector = vector_width(config.vocab);
-    k.for_<u32>(thread * vector, config.vocab, config.threads * vector, [&](Var<u32>& i) {
-        const Values row_values = load(k, logits + i, vector);
-        for (std::uint32_t e = 0; e < vector; e++) {
-            // Indices grow, so only a larger value is better; a comparison with a NaN is false.
-            const Pred better = row_values[e] > best.value;
-            best.value = k.selp(row_values[e], best.value, better);
-            best.index = k.selp(i + e, best.index, better);
-        }
-    });
-    best.reduce_cta(k, thread, config.threads, values, indices);
-    return best.id(k);
+    k.for_<u32>(thread * vector, config.vocab, config.threads * vector,
+                [&](Var<u32>& i) { take_larger(k, best, load(k, logits + i, vector), i); });
+    best_of_cta(k, best, thread, config.threads, values, indices);
+    return k.selp(k.imm<u32>(0), best.index, best.index == no_index);
 }
 
 Result<Generated> argmax(const ArgmaxConfig& config, std::optional<Target> target, std::optional<PtxVersion> version) {

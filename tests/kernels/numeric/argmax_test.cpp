@@ -1,4 +1,5 @@
 #include "kernels/sampling/argmax.hpp"
+#include "kernels/sampling/next_token.hpp"
 
 #include "tests/kernels/numeric/compare.hpp"
 #include "tests/support/devices.hpp"
@@ -21,7 +22,43 @@ std::vector<std::uint32_t> run(test::TestDevice& device, const std::vector<float
     return device.download<std::uint32_t>(ids_at, tokens);
 }
 
+/// The state after the two kernels of next_token.hpp have seen these logits behind a token at position 41.
+std::vector<std::uint32_t> next(test::TestDevice& device, const std::vector<float>& logits, std::uint32_t parts) {
+    const NextTokenConfig config{static_cast<std::uint32_t>(logits.size()), parts};
+    const auto logits_at = device.upload(logits);
+    const auto values = device.allocate<float>(parts);
+    const auto ids = device.allocate<std::uint32_t>(parts);
+    const auto state = device.upload(std::vector<std::uint32_t>{41, 7, 1234});
+    device.launch(argmax_parts(config), argmax_parts_grid(config),
+                  {logits_at.address(), values.address(), ids.address()});
+    device.launch(next_token(config), next_token_grid(), {values.address(), ids.address(), state.address()});
+    return device.download<std::uint32_t>(state, 3);
+}
+
 } // namespace
+
+TEST_CASE("the next token is the largest logit's, whatever the parts, and the position goes on") {
+    for (auto& device : test::test_devices())
+        for (const std::uint32_t vocab : {1u, 2u, 31u, 1000u, 4097u, 49152u})
+            for (const std::uint32_t parts : {1u, 3u, 32u, 33u, 264u, 1024u}) {
+                CAPTURE(device.name());
+                CAPTURE(vocab);
+                CAPTURE(parts);
+                test::Random random(vocab + parts);
+                auto logits = test::random_floats(random, vocab);
+                const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+                CHECK((next(device, logits, parts) ==
+                       std::vector<std::uint32_t>{42, static_cast<std::uint32_t>(best), 1234}));
+                // Of equals the lowest, in whichever parts they are; a NaN is none.
+                const auto low = static_cast<std::uint32_t>(random.below(vocab));
+                logits[low] = 1e9f;
+                logits[random.below(vocab - low) + low] = 1e9f;
+                for (std::uint32_t i = low; i-- > 0 && i + 3 > low;) logits[i] = nan_value;
+                CHECK((next(device, logits, parts) == std::vector<std::uint32_t>{42, low, 1234}));
+            }
+    for (auto& device : test::test_devices())
+        CHECK((next(device, std::vector<float>(100, -infinity), 7) == std::vector<std::uint32_t>{42, 0, 1234}));
+}
 
 TEST_CASE("argmax finds the largest logit of each row") {
     for (auto& device : test::test_devices())
