@@ -78,11 +78,10 @@ Result<Generated> next_token(const NextTokenConfig& config, std::optional<Target
     });
     best_of_cta(k, best, thread, threads, warp_values, warp_indices);
     k.if_(thread == 0, [&] {
-        const auto id = k.selp(k.imm<u32>(0), best.index, best.index == no_index);
         const auto position = k.ld(state);
         const auto next = position + 1;
         k.st(state, next);
-        k.st(state + 1, id);
+        k.st(state + 1, best.index);
     });
     LaunchShape launch;
     launch.block_x = threads;

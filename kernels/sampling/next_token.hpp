@@ -18,7 +18,7 @@ Result<Generated> argmax_parts(const NextTokenConfig& config, std::optional<Targ
 Grid argmax_parts_grid(const NextTokenConfig& config);
 
 /// Kernel next_token(values, ids, state): state u32 [2] is the position of the token that was evaluated and its id;
-/// they become the next position and the best id of all parts, 0 if no logit is above −∞.
+/// they become the next position and the best id of all parts, 2^32 − 1 if no logit is above −∞.
 Result<Generated> next_token(const NextTokenConfig& config, std::optional<Target> target = {},
                              std::optional<PtxVersion> version = {});
 Grid next_token_grid();

@@ -9,7 +9,7 @@ namespace {
 using Part = std::pair<runtime::DevicePtr Activations::*, std::uint64_t>;
 
 /// Each buffer's bytes.
-std::array<Part, 11> parts(const ModelShape& shape, std::uint32_t rows) {
+std::array<Part, 13> parts(const ModelShape& shape, std::uint32_t rows) {
     const std::uint64_t row_bytes = 4ull * rows;
     return {{{&Activations::state, 4 + row_bytes},
              {&Activations::x, row_bytes * shape.hidden},
@@ -21,7 +21,9 @@ std::array<Part, 11> parts(const ModelShape& shape, std::uint32_t rows) {
              {&Activations::attention, row_bytes * shape.q_dim()},
              {&Activations::gate, row_bytes * shape.ffn},
              {&Activations::up, row_bytes * shape.ffn},
-             {&Activations::logits, 4ull * shape.vocab}}};
+             {&Activations::logits, 4ull * shape.vocab},
+             {&Activations::best_values, 4ull * Activations::best_parts},
+             {&Activations::best_ids, 4ull * Activations::best_parts}}};
 }
 
 } // namespace

@@ -22,6 +22,10 @@ struct Activations {
     runtime::DevicePtr gate = 0;      ///< [ffn]
     runtime::DevicePtr up = 0;        ///< [ffn]
     runtime::DevicePtr logits = 0;    ///< [vocab], of one token
+    runtime::DevicePtr best_values = 0, best_ids = 0; ///< f32 and u32 [best_parts], of argmax_parts
+
+    /// Shares of the logits that are searched at once: enough for every multiprocessor of today's devices.
+    static constexpr std::uint32_t best_parts = 128;
 
     Status allocate(runtime::Device& device, const ModelShape& shape, std::uint32_t rows);
     /// Device memory that allocate() takes.

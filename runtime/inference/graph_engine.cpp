@@ -1,24 +1,14 @@
 #include "runtime/inference/graph_engine.hpp"
 
-#include "kernels/attention/attention.hpp"
-#include "kernels/attention/kv_append.hpp"
-#include "kernels/attention/rope.hpp"
-#include "kernels/elementwise/add.hpp"
-#include "kernels/elementwise/gated.hpp"
-#include "kernels/gather/gather.hpp"
-#include "kernels/gemv/gemv.hpp"
-#include "kernels/norm/head_rms_norm.hpp"
-#include "kernels/norm/rms_norm.hpp"
 #include "runtime/inference/activations.hpp"
-#include "runtime/inference/kernel_set.hpp"
+#include "runtime/inference/launch_plan.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 
 namespace ptxgen {
 namespace {
-
-using runtime::DevicePtr;
 
 // Weights are read once for this many tokens of a prompt.
 constexpr std::uint32_t prompt_token_tile = 8;
@@ -28,38 +18,20 @@ std::uint32_t chunk_of(const Model& model, const EngineOptions& options) {
     return std::min(std::max(options.chunk, 1u), context_of(model, options));
 }
 
-class OpByOp final : public GraphEngine {
+/// Runs three plans: all layers for a chunk of a prompt; the output for one of its rows; and everything that a single
+/// token takes, from its id to the next one, which is recorded as a graph where the stream can record.
+class PlannedEngine final : public GraphEngine {
 public:
-    OpByOp(runtime::Device& device, std::shared_ptr<DeviceModel> model, std::uint32_t chunk)
+    PlannedEngine(runtime::Device& device, std::shared_ptr<DeviceModel> model, std::uint32_t chunk)
         : device_(device), stream_(device.stream()), on_device_(std::move(model)), shape_(on_device_->shape),
           chunk_(chunk), kernels_(device) {}
 
     Status initialise(const Model& model, const std::function<void(double)>& on_progress);
 
-    Result<std::span<const float>> evaluate(std::span<const TokenId> ids) override {
-        if (auto fits = check(ids); !fits) return fits.error();
-        for (std::size_t at = 0; at < ids.size(); at += chunk_) {
-            const auto part = ids.subspan(at, std::min<std::size_t>(chunk_, ids.size() - at));
-            if (auto run = run_layers(part); !run) return run.error();
-            if (at + part.size() == ids.size())
-                if (auto logits = run_output(static_cast<std::uint32_t>(part.size() - 1)); !logits)
-                    return logits.error();
-        }
-        return std::span<const float>(logits_host_);
-    }
-
-    Status evaluate_all(std::span<const TokenId> ids, const OnLogits& on_logits) override {
-        if (auto fits = check(ids); !fits) return fits;
-        for (std::size_t at = 0; at < ids.size(); at += chunk_) {
-            const auto part = ids.subspan(at, std::min<std::size_t>(chunk_, ids.size() - at));
-            if (auto run = run_layers(part); !run) return run;
-            for (std::uint32_t row = 0; row < part.size(); row++) {
-                if (auto logits = run_output(row); !logits) return logits;
-                if (auto taken = on_logits(logits_host_); !taken) return taken;
-            }
-        }
-        return {};
-    }
+    Result<std::span<const float>> evaluate(std::span<const TokenId> ids) override;
+    Status evaluate_all(std::span<const TokenId> ids, const OnLogits& on_logits) override;
+    Result<std::uint32_t> generate(TokenId first, std::uint32_t max_tokens, std::span<const TokenId> stop_ids,
+                                   const OnToken& on_token) override;
 
     Status rewind(std::uint32_t position) override {
         if (position > position_)
@@ -80,20 +52,14 @@ public:
     std::uint64_t launches() const override { return launches_; }
 
 private:
-    using Plan = std::vector<PlannedLaunch>;
-    using Arguments = std::initializer_list<PlannedLaunch::Argument>;
-
     Status check(std::span<const TokenId> ids) const;
-    Status plan_layers(const Model& model, std::uint32_t token_tile, Plan& plan);
-    Status plan_output(const Model& model);
-    Status add(Plan& plan, const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
-               Arguments arguments);
-    Status add_norm(Plan& plan, DevicePtr x, const gguf::Tensor* weight, DevicePtr out);
-    Status add_matrix(Plan& plan, const gguf::Tensor* matrix, const gguf::Tensor* bias, DevicePtr x, DevicePtr y,
-                      std::uint32_t token_tile, DevicePtr residual = 0);
-    Status run(Plan& plan, std::uint32_t tokens);
-    Status run_layers(std::span<const TokenId> ids);
-    Status run_output(std::uint32_t row);
+    void record_token();
+    Status run(LaunchPlan& plan, std::uint32_t tokens);
+    Status set_state(std::span<const TokenId> ids);
+    Status run_token();
+    Status run_chunk(std::span<const TokenId> ids);
+    Status logits_of_row(std::uint32_t row);
+    Status fetch_logits();
 
     runtime::Device& device_;
     runtime::Stream& stream_;
@@ -103,199 +69,82 @@ private:
     KernelSet kernels_;
     Activations buffers_;
 
-    Plan prompt_plan_, token_plan_, output_plan_;
+    LaunchPlan prompt_plan_, output_plan_, token_plan_;
+    std::unique_ptr<runtime::Graph> token_graph_; ///< token_plan_ recorded; nothing: it is launched one by one
+
+    /// What the token plan drew, for two tokens in flight: next position and id.
+    struct Drawn {
+        std::uint32_t position, id;
+    };
+    std::unique_ptr<runtime::HostBuffer> drawn_;
+    std::array<std::unique_ptr<runtime::Event>, 2> drawn_events_;
     std::vector<float> logits_host_;
     std::vector<std::uint32_t> state_host_; ///< what Activations::state gets
     std::uint32_t position_ = 0;
     std::uint64_t launches_ = 0;
 };
 
-Status OpByOp::check(std::span<const TokenId> ids) const {
+Status PlannedEngine::initialise(const Model& model, const std::function<void(double)>& on_progress) {
+    const auto progress = [&](double share) {
+        if (on_progress) on_progress(share);
+    };
+    if (auto ok = buffers_.allocate(device_, shape_, chunk_); !ok) return ok;
+    auto drawn = device_.allocate_host(drawn_events_.size() * sizeof(Drawn), runtime::HostMemory::pinned);
+    if (!drawn) return std::move(drawn).error();
+    drawn_ = std::move(*drawn);
+    for (auto& event : drawn_events_) {
+        auto created = device_.create_event();
+        if (!created) return std::move(created).error();
+        event = std::move(*created);
+    }
+    logits_host_.resize(shape_.vocab);
+
+    const auto builder = [&](LaunchPlan& plan, std::uint32_t token_tile) {
+        return PlanBuilder(plan, device_, model, *on_device_, buffers_, kernels_, token_tile);
+    };
+    PlanBuilder prompt = builder(prompt_plan_, prompt_token_tile);
+    prompt.layers();
+    if (!prompt.status()) return prompt.status();
+    progress(0.5);
+    // One row: logits_of_row() copies the wanted row of x to the first row of h.
+    PlanBuilder output = builder(output_plan_, 1);
+    output.output(buffers_.h);
+    if (!output.status()) return output.status();
+    PlanBuilder token = builder(token_plan_, 1);
+    token.layers();
+    token.output(buffers_.x);
+    token.next_token();
+    if (!token.status()) return token.status();
+    record_token();
+    progress(1.0);
+    return {};
+}
+
+/// Records the token plan. A stream that cannot record (an embedding program's default stream, a driver without
+/// graphs) leaves no graph; whatever else is wrong shows when the plan is launched one by one.
+void PlannedEngine::record_token() {
+    if (!stream_.begin_capture()) return;
+    Status recorded;
+    for (auto& launch : token_plan_)
+        if (recorded) recorded = launch.launch(stream_, 1);
+    auto graph = stream_.end_capture();
+    if (recorded && graph) token_graph_ = std::move(*graph);
+}
+
+Status PlannedEngine::check(std::span<const TokenId> ids) const {
     if (ids.empty()) return Error{"there is no token to evaluate"};
     for (std::size_t i = 0; i < ids.size(); i++)
         if (ids[i] < 0 || static_cast<std::uint32_t>(ids[i]) >= shape_.vocab)
             return Error{
                 fmt::format("token {} has id {}, the vocabulary has ids 0 to {}", i, ids[i], shape_.vocab - 1)};
-    if (ids.size() > on_device_->context() - position_)
+    if (ids.size() > context() - position_)
         return Error{
             fmt::format("context full: {} tokens in it and {} more do not fit {} positions; ask for a larger context",
-                        position_, ids.size(), on_device_->context())};
+                        position_, ids.size(), context())};
     return {};
 }
 
-Status OpByOp::add(Plan& plan, const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
-                   Arguments arguments) {
-    auto kernel = kernels_.get(key, generate);
-    if (!kernel) return std::move(kernel).error();
-    auto planned = PlannedLaunch::bind(**kernel, std::move(grid), arguments);
-    if (!planned) return std::move(planned).error();
-    plan.push_back(std::move(*planned));
-    return {};
-}
-
-Status OpByOp::add_norm(Plan& plan, DevicePtr x, const gguf::Tensor* weight, DevicePtr out) {
-    const kernels::RmsNormConfig config{shape_.hidden, shape_.norm_epsilon};
-    return add(
-        plan, "rms_norm", [=](auto target, auto version) { return kernels::rms_norm(config, target, version); },
-        [](std::uint32_t tokens) { return kernels::rms_norm_grid(tokens); },
-        {{"x", x}, {"weight", on_device_->weights[weight]}, {"out", out}});
-}
-
-Status OpByOp::add_matrix(Plan& plan, const gguf::Tensor* matrix, const gguf::Tensor* bias, DevicePtr x, DevicePtr y,
-                          std::uint32_t token_tile, DevicePtr residual) {
-    kernels::GemvConfig wanted;
-    wanted.type = matrix->type;
-    wanted.rows = static_cast<std::uint32_t>(matrix->ne[1]);
-    wanted.cols = static_cast<std::uint32_t>(matrix->ne[0]);
-    wanted.token_tile = token_tile;
-    wanted.bias = bias != nullptr;
-    wanted.residual = residual != 0;
-    // The emulator wants few instructions, a GPU many warps.
-    const auto& properties = device_.properties();
-    auto config =
-        kernels::completed(properties.is_emulator ? wanted : kernels::spread(wanted, properties.multiprocessors));
-    if (!config) return std::move(config).error();
-    return add(
-        plan,
-        fmt::format("gemv {} {}x{} tile {}{}{}", name(matrix->type), wanted.rows, wanted.cols, token_tile,
-                    wanted.bias ? " bias" : "", wanted.residual ? " residual" : ""),
-        [config](auto target, auto version) { return kernels::gemv(*config, target, version); },
-        [config](std::uint32_t tokens) { return kernels::gemv_grid(*config, tokens); },
-        {{"weights", on_device_->weights[matrix]},
-         {"x", x},
-         {"y", y},
-         {"bias", on_device_->weights[bias]},
-         {"residual", residual}});
-}
-
-Status OpByOp::plan_layers(const Model& model, std::uint32_t token_tile, Plan& plan) {
-    kernels::GatherConfig gather;
-    gather.type = model.token_embd->type;
-    gather.rows = shape_.vocab;
-    gather.cols = shape_.hidden;
-    gather.scale = static_cast<float>(shape_.embedding_scale);
-    if (auto ok = add(
-            plan, "gather", [=](auto target, auto version) { return kernels::gather(gather, target, version); },
-            [gather](std::uint32_t tokens) { return kernels::gather_grid(gather, tokens); },
-            {{"table", on_device_->weights[model.token_embd]}, {"ids", buffers_.ids()}, {"out", buffers_.x}});
-        !ok)
-        return ok;
-
-    const kernels::KvCacheShape& cache = on_device_->cache.shape();
-    const auto add_head_norm = [&](DevicePtr x, const gguf::Tensor* weight, std::uint32_t heads) {
-        const kernels::HeadRmsNormConfig config{heads, shape_.head_dim, shape_.norm_epsilon};
-        return add(
-            plan, fmt::format("head_rms_norm {}", heads),
-            [=](auto target, auto version) { return kernels::head_rms_norm(config, target, version); },
-            [config](std::uint32_t tokens) { return kernels::head_rms_norm_grid(config, tokens); },
-            {{"x", x}, {"weight", on_device_->weights[weight]}, {"out", x}});
-    };
-    const auto add_rope = [&](DevicePtr x, std::uint32_t heads, bool sliding) {
-        const kernels::RopeConfig config{shape_.rope.kind, heads, shape_.head_dim, shape_.rope.dim};
-        return add(
-            plan, fmt::format("rope {}", heads),
-            [=](auto target, auto version) { return kernels::rope(config, target, version); },
-            [](std::uint32_t tokens) { return kernels::rope_grid(tokens); },
-            {{"x", x}, {"table", on_device_->rope.address(sliding)}, {"position", buffers_.position()}});
-    };
-    const auto add_residual = [&](DevicePtr from) {
-        const kernels::AddConfig config{shape_.hidden};
-        return add(
-            plan, "add", [=](auto target, auto version) { return kernels::add(config, target, version); },
-            [config](std::uint32_t tokens) { return kernels::add_grid(config, tokens); },
-            {{"x", buffers_.x}, {"y", from}});
-    };
-    const auto add_gate = [&] {
-        const kernels::GatedConfig config{shape_.ffn};
-        const bool swiglu = shape_.activation == Activation::swiglu;
-        return add(
-            plan, "gate",
-            [=](auto target, auto version) {
-                return swiglu ? kernels::swiglu(config, target, version) : kernels::geglu(config, target, version);
-            },
-            [config](std::uint32_t tokens) { return kernels::gated_grid(config, tokens); },
-            {{"gate", buffers_.gate}, {"up", buffers_.up}, {"out", buffers_.gate}});
-    };
-    const auto add_attention = [&](std::uint32_t layer) {
-        kernels::AttentionConfig config;
-        config.cache = cache;
-        config.heads = shape_.heads;
-        config.scale = shape_.query_scale;
-        config.window = shape_.is_sliding(layer) ? shape_.sliding_window : 0;
-        return add(
-            plan, fmt::format("attention {}", config.window),
-            [=](auto target, auto version) { return kernels::attention(config, target, version); },
-            [config](std::uint32_t tokens) { return kernels::attention_grid(config, tokens); },
-            {{"q", buffers_.q},
-             {"k_cache", on_device_->cache.keys(layer)},
-             {"v_cache", on_device_->cache.values(layer)},
-             {"out", buffers_.attention},
-             {"position", buffers_.position()}});
-    };
-
-    // x += matrix · input, by the matrix product itself unless a norm stands between.
-    const auto add_block_output = [&](const gguf::Tensor* matrix, DevicePtr input,
-                                      const gguf::Tensor* post_norm) -> Status {
-        if (!post_norm) return add_matrix(plan, matrix, nullptr, input, buffers_.x, token_tile, buffers_.x);
-        if (auto ok = add_matrix(plan, matrix, nullptr, input, buffers_.y, token_tile); !ok) return ok;
-        if (auto ok = add_norm(plan, buffers_.y, post_norm, buffers_.y); !ok) return ok;
-        return add_residual(buffers_.y);
-    };
-
-    for (std::uint32_t l = 0; l < shape_.layers; l++) {
-        const LayerTensors& t = model.layers[l];
-        const bool sliding = shape_.is_sliding(l);
-        Status ok = add_norm(plan, buffers_.x, t.attn_norm, buffers_.h);
-        if (ok) ok = add_matrix(plan, t.attn_q, t.attn_q_bias, buffers_.h, buffers_.q, token_tile);
-        if (ok) ok = add_matrix(plan, t.attn_k, t.attn_k_bias, buffers_.h, buffers_.k, token_tile);
-        if (ok) ok = add_matrix(plan, t.attn_v, t.attn_v_bias, buffers_.h, buffers_.v, token_tile);
-        if (ok && shape_.qk_norm) ok = add_head_norm(buffers_.q, t.attn_q_norm, shape_.heads);
-        if (ok && shape_.qk_norm) ok = add_head_norm(buffers_.k, t.attn_k_norm, shape_.kv_heads);
-        if (ok) ok = add_rope(buffers_.q, shape_.heads, sliding);
-        if (ok) ok = add_rope(buffers_.k, shape_.kv_heads, sliding);
-        if (ok)
-            ok = add(
-                plan, "kv_append",
-                [=](auto target, auto version) { return kernels::kv_append(cache, target, version); },
-                [](std::uint32_t tokens) { return kernels::kv_append_grid(tokens); },
-                {{"k", buffers_.k},
-                 {"v", buffers_.v},
-                 {"k_cache", on_device_->cache.keys(l)},
-                 {"v_cache", on_device_->cache.values(l)},
-                 {"position", buffers_.position()}});
-        if (ok) ok = add_attention(l);
-        if (ok) ok = add_block_output(t.attn_output, buffers_.attention, t.post_attention_norm);
-        if (ok) ok = add_norm(plan, buffers_.x, t.ffn_norm, buffers_.h);
-        if (ok) ok = add_matrix(plan, t.ffn_gate, nullptr, buffers_.h, buffers_.gate, token_tile);
-        if (ok) ok = add_matrix(plan, t.ffn_up, nullptr, buffers_.h, buffers_.up, token_tile);
-        if (ok) ok = add_gate();
-        if (ok) ok = add_block_output(t.ffn_down, buffers_.gate, t.post_ffw_norm);
-        if (!ok) return ok;
-    }
-    return {};
-}
-
-Status OpByOp::plan_output(const Model& model) {
-    // One row: run_output copies the wanted row of x to the first row of h.
-    if (auto ok = add_norm(output_plan_, buffers_.h, model.output_norm, buffers_.y); !ok) return ok;
-    return add_matrix(output_plan_, model.output, nullptr, buffers_.y, buffers_.logits, 1);
-}
-
-Status OpByOp::initialise(const Model& model, const std::function<void(double)>& on_progress) {
-    const auto progress = [&](double share) {
-        if (on_progress) on_progress(share);
-    };
-    if (auto ok = buffers_.allocate(device_, shape_, chunk_); !ok) return ok;
-    logits_host_.resize(shape_.vocab);
-    if (auto ok = plan_layers(model, prompt_token_tile, prompt_plan_); !ok) return ok;
-    progress(0.5);
-    if (auto ok = plan_layers(model, 1, token_plan_); !ok) return ok;
-    if (auto ok = plan_output(model); !ok) return ok;
-    progress(1.0);
-    return {};
-}
-
-Status OpByOp::run(Plan& plan, std::uint32_t tokens) {
+Status PlannedEngine::run(LaunchPlan& plan, std::uint32_t tokens) {
     for (auto& launch : plan) {
         if (auto launched = launch.launch(stream_, tokens); !launched) return launched;
         launches_++;
@@ -303,22 +152,102 @@ Status OpByOp::run(Plan& plan, std::uint32_t tokens) {
     return {};
 }
 
-Status OpByOp::run_layers(std::span<const TokenId> ids) {
-    const auto tokens = static_cast<std::uint32_t>(ids.size());
+Status PlannedEngine::set_state(std::span<const TokenId> ids) {
     state_host_.assign(1, position_);
     state_host_.insert(state_host_.end(), ids.begin(), ids.end());
-    if (auto ok = stream_.copy_to_device(buffers_.state, state_host_.data(), 4 * state_host_.size()); !ok) return ok;
-    if (auto ok = run(tokens == 1 ? token_plan_ : prompt_plan_, tokens); !ok) return ok;
+    return stream_.copy_to_device(buffers_.state, state_host_.data(), 4 * state_host_.size());
+}
+
+/// Evaluates the token that Activations::state names; leaves its logits, and the next token in the state.
+Status PlannedEngine::run_token() {
+    if (!token_graph_) return run(token_plan_, 1);
+    launches_ += token_plan_.size();
+    return stream_.launch(*token_graph_);
+}
+
+/// All layers for some tokens. The logits are there too if it is one.
+Status PlannedEngine::run_chunk(std::span<const TokenId> ids) {
+    if (auto ok = set_state(ids); !ok) return ok;
+    const auto tokens = static_cast<std::uint32_t>(ids.size());
+    if (auto ok = tokens == 1 ? run_token() : run(prompt_plan_, tokens); !ok) return ok;
     position_ += tokens;
     return {};
 }
 
-Status OpByOp::run_output(std::uint32_t row) {
+Status PlannedEngine::logits_of_row(std::uint32_t row) {
     const std::uint64_t bytes = 4ull * shape_.hidden;
     if (auto ok = stream_.copy(buffers_.h, buffers_.x + row * bytes, bytes); !ok) return ok;
-    if (auto ok = run(output_plan_, 1); !ok) return ok;
+    return run(output_plan_, 1);
+}
+
+Status PlannedEngine::fetch_logits() {
     if (auto ok = stream_.copy_to_host(logits_host_.data(), buffers_.logits, logits_host_.size() * 4); !ok) return ok;
     return stream_.synchronize();
+}
+
+Result<std::span<const float>> PlannedEngine::evaluate(std::span<const TokenId> ids) {
+    if (auto fits = check(ids); !fits) return fits.error();
+    std::span<const TokenId> part;
+    for (std::size_t at = 0; at < ids.size(); at += part.size()) {
+        part = ids.subspan(at, std::min<std::size_t>(chunk_, ids.size() - at));
+        if (auto ok = run_chunk(part); !ok) return ok.error();
+    }
+    if (part.size() > 1)
+        if (auto ok = logits_of_row(static_cast<std::uint32_t>(part.size() - 1)); !ok) return ok.error();
+    if (auto ok = fetch_logits(); !ok) return ok.error();
+    return std::span<const float>(logits_host_);
+}
+
+Status PlannedEngine::evaluate_all(std::span<const TokenId> ids, const OnLogits& on_logits) {
+    if (auto fits = check(ids); !fits) return fits;
+    std::span<const TokenId> part;
+    for (std::size_t at = 0; at < ids.size(); at += part.size()) {
+        part = ids.subspan(at, std::min<std::size_t>(chunk_, ids.size() - at));
+        if (auto ok = run_chunk(part); !ok) return ok;
+        for (std::uint32_t row = 0; row < part.size(); row++) {
+            if (part.size() > 1)
+                if (auto ok = logits_of_row(row); !ok) return ok;
+            if (auto ok = fetch_logits(); !ok) return ok;
+            if (auto taken = on_logits(logits_host_); !taken) return taken;
+        }
+    }
+    return {};
+}
+
+/// The device goes from token to token by itself; the host learns of each one while the next is being evaluated. Not
+/// so on the emulator, where a launch returns when it is done.
+Result<std::uint32_t> PlannedEngine::generate(TokenId first, std::uint32_t max_tokens,
+                                              std::span<const TokenId> stop_ids, const OnToken& on_token) {
+    if (max_tokens == 0) return std::uint32_t{0};
+    if (auto fits = check(std::span(&first, 1)); !fits) return fits.error();
+    if (auto ok = set_state(std::span(&first, 1)); !ok) return ok.error();
+    const std::uint32_t most = std::min(max_tokens, context() - position_);
+    auto* const slots = static_cast<Drawn*>(drawn_->data());
+    const auto start = [&](std::uint32_t n) -> Status {
+        if (auto ok = run_token(); !ok) return ok;
+        if (auto ok = stream_.copy_to_host(&slots[n % 2], buffers_.state, sizeof(Drawn)); !ok) return ok;
+        return stream_.record(*drawn_events_[n % 2]);
+    };
+    const std::uint32_t ahead = device_.properties().is_emulator ? 0 : 1;
+    std::uint32_t started = 0;
+    for (std::uint32_t n = 0; n < most; n++) {
+        for (; started < most && started <= n + ahead; started++)
+            if (auto ok = start(started); !ok) return ok.error();
+        if (auto ok = drawn_events_[n % 2]->synchronize(); !ok) return ok.error();
+        position_++;
+        const Drawn drawn = slots[n % 2];
+        if (drawn.id >= shape_.vocab)
+            return Error{fmt::format("no logit behind position {} is a number above -infinity: the model's evaluation "
+                                     "went wrong",
+                                     position_ - 1)};
+        const auto id = static_cast<TokenId>(drawn.id);
+        if (!on_token(id) || std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end()) {
+            // What was started beyond this one only writes behind position_, where later tokens write again.
+            if (auto ok = stream_.synchronize(); !ok) return ok.error();
+            return n + 1;
+        }
+    }
+    return most;
 }
 
 } // namespace
@@ -331,7 +260,7 @@ Result<std::unique_ptr<GraphEngine>> GraphEngine::create(runtime::Device& device
                                                          std::shared_ptr<DeviceModel> on_device,
                                                          const EngineOptions& options,
                                                          const std::function<void(double)>& on_progress) {
-    auto engine = std::make_unique<OpByOp>(device, std::move(on_device), chunk_of(model, options));
+    auto engine = std::make_unique<PlannedEngine>(device, std::move(on_device), chunk_of(model, options));
     if (auto ok = engine->initialise(model, on_progress); !ok) return std::move(ok).error();
     return std::unique_ptr<GraphEngine>(std::move(engine));
 }

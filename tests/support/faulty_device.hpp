@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 namespace ptxgen::test {
@@ -25,7 +26,15 @@ public:
     std::size_t live_allocations() const { return live_.size(); }
     std::uint64_t peak_bytes() const { return peak_bytes_; } ///< as they were asked for
 
-    const runtime::DeviceProperties& properties() const override { return inner_.properties(); }
+    /// From now on it says that it is a GPU, so that what engines do on one only can be tried on the emulator.
+    void seem_a_gpu() {
+        properties_ = inner_.properties();
+        properties_->is_emulator = false;
+    }
+
+    const runtime::DeviceProperties& properties() const override {
+        return properties_ ? *properties_ : inner_.properties();
+    }
     Result<runtime::MemoryInfo> memory_info() override;
     Result<runtime::Buffer> allocate(std::size_t bytes) override;
     void free(runtime::DevicePtr address) noexcept override;
@@ -45,6 +54,7 @@ private:
     std::uint64_t allocations_ = 0;
     std::uint64_t live_bytes_ = 0;
     std::uint64_t peak_bytes_ = 0;
+    std::optional<runtime::DeviceProperties> properties_;
     std::map<runtime::DevicePtr, runtime::Buffer> live_;
     std::unique_ptr<runtime::Stream> stream_;
 };

@@ -120,27 +120,55 @@ TEST_CASE("progress never falls and ends at the whole") {
     CHECK(shares.back() == 1);
 }
 
-TEST_CASE("whatever the device fails at is the engine's error") {
+TEST_CASE("whatever the device fails at is the engine's error, but for a stream that does not record") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
     const auto ids = test::tiny_prompt(model.shape.vocab, 5);
     const auto inner = emulator();
     test::FaultyDevice counting(*inner);
     std::uint64_t for_creation = 0;
+    std::vector<TokenId> expected;
+    const auto keep = [](std::vector<TokenId>& to) {
+        return [&to](TokenId id) {
+            to.push_back(id);
+            return true;
+        };
+    };
     {
         const auto engine = test::make_engine(counting, model, {.context = 8});
         for_creation = counting.operations();
         (void)test::last_logits(*engine, ids);
+        REQUIRE(engine->generate(ids.back(), 3, {}, keep(expected)).ok());
     }
     const std::uint64_t in_all = counting.operations();
+    REQUIRE(expected.size() == 3);
     REQUIRE(for_creation > 20);
     REQUIRE(in_all > for_creation + 20);
+    int not_recorded = 0;
     for (std::uint64_t nth = 0; nth < in_all; nth += nth + 10 < in_all ? 7 : 1) {
         CAPTURE(nth);
         test::FaultyDevice device(*inner, nth);
         const auto created = create_graph_engine(device, model, {.context = 8});
-        CHECK(created.ok() == (nth >= for_creation));
-        const std::string message = created.ok() ? error_of((*created)->evaluate(ids)) : error_of(created);
-        CHECK_MESSAGE(message.find(test::FaultyDevice::failure) != std::string::npos, message);
+        if (!created) {
+            CHECK(nth < for_creation);
+            CHECK_MESSAGE(created.error().message.find(test::FaultyDevice::failure) != std::string::npos,
+                          created.error().message);
+            continue;
+        }
+        std::vector<TokenId> found;
+        std::string message = error_of((*created)->evaluate(ids));
+        if (message.empty()) {
+            const auto generated = (*created)->generate(ids.back(), 3, {}, keep(found));
+            if (!generated) message = generated.error().message;
+        }
+        if (nth < for_creation) { // what was not recorded is launched one by one
+            not_recorded++;
+            CHECK(message == "");
+            CHECK(found == expected);
+        } else {
+            CHECK_MESSAGE(message.find(test::FaultyDevice::failure) != std::string::npos, message);
+        }
     }
+    CHECK(not_recorded > 0);
+    CHECK(not_recorded < 10);
 }

@@ -144,7 +144,7 @@ TEST_CASE("the number of launches grows by the same amount with every token") {
             per_token.push_back(engine->launches() - before);
         }
         CHECK(per_token == std::vector<std::uint64_t>(5, per_token.front()));
-        // A prompt in one chunk takes as many as a token: that is what chunks are for.
-        CHECK(after_prompt == per_token.front());
+        // A prompt in one chunk takes as many as a token, but for the two that draw the next token on the device.
+        CHECK(after_prompt + 2 == per_token.front());
     }
 }

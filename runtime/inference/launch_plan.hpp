@@ -1,0 +1,62 @@
+#pragma once
+
+#include "runtime/inference/activations.hpp"
+#include "runtime/inference/device_model.hpp"
+#include "runtime/inference/kernel_set.hpp"
+#include "runtime/inference/model.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ptxgen {
+
+/// Launches in order.
+using LaunchPlan = std::vector<PlannedLaunch>;
+
+/// Appends to a plan the launches that evaluate a model, one kernel for each operation. After the first error nothing
+/// more is appended; status() is that error.
+class PlanBuilder {
+public:
+    /// `token_tile` tokens share one pass over the weights. All references must outlive the builder, and what they
+    /// refer to on the device the plan.
+    PlanBuilder(LaunchPlan& plan, const runtime::Device& device, const Model& model, const DeviceModel& on_device,
+                const Activations& buffers, KernelSet& kernels, std::uint32_t token_tile)
+        : plan_(plan), device_(device), model_(model), on_device_(on_device), buffers_(buffers), kernels_(kernels),
+          token_tile_(token_tile) {}
+
+    /// From the ids in Activations::state to the residual stream x behind the last layer.
+    void layers();
+    /// From row 0 of `x` to the logits.
+    void output(runtime::DevicePtr x);
+    /// The best logit's id and the next position into Activations::state.
+    void next_token();
+
+    const Status& status() const { return status_; }
+
+private:
+    void add(const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
+             std::initializer_list<PlannedLaunch::Argument> arguments);
+    void add_gather();
+    void add_norm(runtime::DevicePtr x, const gguf::Tensor* weight, runtime::DevicePtr out);
+    void add_head_norm(runtime::DevicePtr x, const gguf::Tensor* weight, std::uint32_t heads);
+    void add_rope(runtime::DevicePtr x, std::uint32_t heads, bool sliding);
+    void add_attention(std::uint32_t layer);
+    void add_gate();
+    void add_residual(runtime::DevicePtr from);
+    /// y = matrix · x (+ bias) (+ residual).
+    void add_matrix(const gguf::Tensor* matrix, const gguf::Tensor* bias, runtime::DevicePtr x, runtime::DevicePtr y,
+                    runtime::DevicePtr residual = 0);
+    void add_block_output(const gguf::Tensor* matrix, runtime::DevicePtr input, const gguf::Tensor* post_norm);
+
+    LaunchPlan& plan_;
+    const runtime::Device& device_;
+    const Model& model_;
+    const DeviceModel& on_device_;
+    const Activations& buffers_;
+    KernelSet& kernels_;
+    std::uint32_t token_tile_;
+    Status status_;
+};
+
+} // namespace ptxgen
