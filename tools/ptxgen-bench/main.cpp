@@ -1,31 +1,5 @@
-#include "tools/common/bench_emulator.hpp"
 #include "tools/common/io.hpp"
-
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
-
-namespace ptxgen::tools {
-namespace {
-
-void add_emulator(CLI::App& app, int& code) {
-    auto* command =
-        app.add_subcommand("emulator", "Thread instructions per second of the emulator, with checks on and off");
-    auto options = std::make_shared<EmulatorBenchOptions>();
-    command->add_option("--threads", options->threads, "Host threads, 0 is all cores (default 1)")
-        ->check(CLI::Range(0, 1024));
-    command->add_option("--runs", options->runs, "Measured launches of each kernel (default 15)")
-        ->check(CLI::Range(1, 10000));
-    command->add_flag("--json", options->json, "JSON instead of a table");
-    command->callback([options, &code] {
-        std::string out, error;
-        code = bench_emulator(*options, out, error);
-        fmt::print("{}", out);
-        if (!error.empty()) code = fail(error);
-    });
-}
-
-} // namespace
-} // namespace ptxgen::tools
+#include "tools/ptxgen-bench/benchmarks.hpp"
 
 int main(int argc, char** argv) {
     using namespace ptxgen::tools;
@@ -33,9 +7,15 @@ int main(int argc, char** argv) {
     app.name("ptxgen-bench");
     app.require_subcommand(1);
     app.set_version_flag("--version", "ptxgen-bench " PTXGEN_VERSION);
+    app.footer(
+        "Examples:\n"
+        "  ptxgen-bench stream\n"
+        "  ptxgen-bench emulator --threads 1 --json emulator.json\n\n"
+        "Exit codes: 0 success, 1 error, 2 wrong usage. 'ptxgen-bench BENCHMARK --help' explains one benchmark.");
     int code = exit_ok;
-    add_emulator(app, code);
-    app.footer("Example:\n  ptxgen-bench emulator\n\nExit codes: 0 success, 1 error, 2 wrong usage.");
+    const auto exit_with = [&code](int value) { code = value; };
+    add_stream(app, exit_with);
+    add_emulator(app, exit_with);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

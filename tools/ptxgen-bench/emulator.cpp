@@ -1,13 +1,10 @@
-#include "tools/common/bench_emulator.hpp"
-
-#include "kernels/gemv/gemv.hpp"
 #include "runtime/emulator/emulator.hpp"
+#include "kernels/gemv/gemv.hpp"
+#include "tools/ptxgen-bench/measure.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -98,7 +95,7 @@ struct Measured {
     double milliseconds = 0;
 };
 
-Result<Measured> measure(const Workload& workload, const EmulatorBenchOptions& options, bool checks) {
+Result<Measured> measure(const Workload& workload, const CommonOptions& options, bool checks) {
     EmulatorOptions emulator;
     emulator.checks = checks;
     emulator.threads = options.threads;
@@ -118,49 +115,43 @@ Result<Measured> measure(const Workload& workload, const EmulatorBenchOptions& o
         buffers.push_back(std::move(*buffer));
     }
     args.emplace_back(workload.last);
-    std::vector<Measured> runs;
-    for (unsigned k = 0; k <= std::max(1u, options.runs); ++k) {
+    std::vector<double> microseconds;
+    std::uint64_t instructions = 0; // the same in every launch
+    for (unsigned run = 0; run < options.warm_up + options.runs; run++) {
         const std::uint64_t before = device->executed_instructions();
         const auto start = std::chrono::steady_clock::now();
         if (auto status = device->stream().launch(**kernel, workload.config, args); !status) return status.error();
-        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-        if (k)
-            runs.push_back(
-                {static_cast<double>(device->executed_instructions() - before) / took.count(), took.count() * 1e3});
+        const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
+        instructions = device->executed_instructions() - before;
+        if (run >= options.warm_up) microseconds.push_back(took.count());
     }
-    std::nth_element(runs.begin(), runs.begin() + static_cast<std::ptrdiff_t>(runs.size() / 2), runs.end(),
-                     [](const Measured& a, const Measured& b) { return a.per_second < b.per_second; });
-    return runs[runs.size() / 2];
+    const double median = summarise(std::move(microseconds)).median;
+    return Measured{static_cast<double>(instructions) / median * 1e6, median * 1e-3};
+}
+
+Status bench_emulator(const CommonOptions& options, Report& report) {
+    const auto all = workloads();
+    if (!all) return all.error();
+    for (const Workload& workload : *all)
+        for (const bool checks : {true, false}) {
+            const auto measured = measure(workload, options, checks);
+            if (!measured) return Error{fmt::format("{}: {}", workload.name, measured.error().message)};
+            report.add({{"kernel", workload.name},
+                        {"checks", checks},
+                        {"G_thread_instructions_per_s", measured->per_second * 1e-9},
+                        {"ms", measured->milliseconds}});
+        }
+    return {};
 }
 
 } // namespace
 
-int bench_emulator(const EmulatorBenchOptions& options, std::string& out, std::string& error) {
-    const auto all = workloads();
-    if (!all) {
-        error = all.error().message;
-        return 1;
-    }
-    std::string rows;
-    if (!options.json)
-        out += fmt::format("{:<12}{:>8}{:>26}{:>12}\n", "kernel", "checks", "G thread-instructions/s", "ms/launch");
-    for (const Workload& workload : *all)
-        for (const bool checks : {true, false}) {
-            const auto m = measure(workload, options, checks);
-            if (!m) {
-                error = fmt::format("{}: {}", workload.name, m.error().message);
-                return 1;
-            }
-            if (options.json)
-                rows += fmt::format(
-                    "{}{{\"kernel\": \"{}\", \"checks\": {}, \"thread_instructions_per_s\": {:.4g}, \"ms\": {:.4g}}}",
-                    rows.empty() ? "" : ",\n  ", workload.name, checks, m->per_second, m->milliseconds);
-            else
-                out += fmt::format("{:<12}{:>8}{:>26.3f}{:>12.3f}\n", workload.name, checks ? "on" : "off",
-                                   m->per_second * 1e-9, m->milliseconds);
-        }
-    if (options.json) out += "[\n  " + rows + "\n]\n";
-    return 0;
+void add_emulator(CLI::App& app, const ExitWith& exit_with) {
+    add_host_benchmark(
+        app, exit_with, "emulator",
+        "Thread instructions per second of the emulator, with checks on and off, on the Q4_1 GEMV and on "
+        "kernels whose accesses are coalesced, gathered, and whose branches diverge",
+        bench_emulator);
 }
 
 } // namespace ptxgen::tools

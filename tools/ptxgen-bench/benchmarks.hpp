@@ -1,0 +1,15 @@
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace ptxgen::tools {
+
+using ExitWith = std::function<void(int)>;
+
+/// Each adds one benchmark: its subcommand with options and what runs when it is given.
+void add_emulator(CLI::App& app, const ExitWith& exit_with);
+void add_stream(CLI::App& app, const ExitWith& exit_with);
+
+} // namespace ptxgen::tools
