@@ -27,4 +27,13 @@ Result<std::uint32_t> Engine::generate(TokenId first, std::uint32_t max_tokens, 
     return drawn;
 }
 
+Result<std::unique_ptr<Engine>> create_engine(runtime::Device& device, const Model& model,
+                                              const EngineOptions& options) {
+    if (options.kind == EngineKind::persistent && options.activations == ActivationFormat::f32)
+        return Error{"the persistent engine's activations are q8_1: f32 needs the graph engine"};
+    if (options.kind == EngineKind::persistent)
+        return Error{"there is no persistent engine yet: take the graph engine"};
+    return create_graph_engine(device, model, options);
+}
+
 } // namespace ptxgen

@@ -9,18 +9,30 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 
 namespace ptxgen {
 
 /// Storage of the key and value cache.
 enum class KvType : std::uint8_t { f32, f16 };
 
+/// What the matrix products multiply the weights with: f32; or, at q8_1, the activations rounded to eight bits with one
+/// f32 scale for 32 of them. `automatic` is q8_1 on a GPU, f32 on the emulator.
+enum class ActivationFormat : std::uint8_t { automatic, f32, q8_1 };
+
+/// Which engine: `automatic` is the persistent one on a GPU for the models that it takes, else the graph engine.
+enum class EngineKind : std::uint8_t { automatic, graph, persistent };
+
 struct EngineOptions {
+    EngineKind kind = EngineKind::automatic; ///< for create_engine()
+    ActivationFormat activations = ActivationFormat::automatic;
     std::uint32_t context = 0; ///< positions that the cache holds; 0: the model's, at most 4096
     KvType kv = KvType::f32;
     std::uint32_t chunk = 64; ///< prompt tokens that one round of launches evaluates at most
     /// Called while weights are uploaded and kernels compiled, with a share of the work in [0, 1].
     std::function<void(double)> on_progress = {};
+    /// Gets what a user may want to know about the choices made: one line each, once.
+    std::function<void(std::string_view)> on_note = {};
 };
 
 /// Evaluates a model token by token, keeping the keys and values of what it has seen. One engine serves one sequence.
@@ -52,6 +64,11 @@ public:
     virtual std::uint32_t context() const = 0;  ///< tokens that it can hold
     virtual std::uint64_t launches() const = 0; ///< kernels launched so far
 };
+
+/// The engine that `options` ask for. Errors: the persistent engine with f32 activations, which it does not have;
+/// those of the engine.
+Result<std::unique_ptr<Engine>> create_engine(runtime::Device& device, const Model& model,
+                                              const EngineOptions& options = {});
 
 /// The engine that launches one kernel per operation. Builds the kernels for this model and device and uploads the
 /// weights as they are in the file. Errors: a context beyond the model's; too little device memory (needed and free,

@@ -56,6 +56,9 @@ public:
     /// Errors: no logits, a logit that is NaN or +infinity, all of them −infinity. −infinity excludes a token.
     Result<TokenId> sample(std::span<const float> logits);
 
+    /// Whether sample() takes the highest logit as it is, whatever the text so far.
+    bool is_greedy() const { return options_.temperature == 0 && options_.repeat_penalty == 1; }
+
     /// Tells that a token is part of the text, for the repetition penalty: those of the prompt, and each that is drawn.
     void accept(TokenId id);
     /// Forgets the text; the generator goes on.

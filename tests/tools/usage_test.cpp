@@ -23,11 +23,11 @@ TEST_CASE("--help of both tools is complete and has examples") {
     const auto runner = ptxgen_run({"--help"});
     CHECK(runner.code == 0);
     CHECK(runner.err.empty());
-    for (const char* part : {"-q,",       "-t,",      "-p,",      "-s,",     "-m,",       "-k,",
-                             "-r,",       "-n,",      "-c,",      "--top-k", "--min-p",   "--repeat-penalty",
-                             "--stop",    "--system", "--device", "--gpu",   "--threads", "--check",
-                             "--kv",      "--raw",    "--logits", "--json",  "--version", "Example",
-                             "Exit codes"})
+    for (const char* part : {"-q,",       "-t,",           "-p,",       "-s,",     "-m,",       "-k,",
+                             "-r,",       "-n,",           "-c,",       "--top-k", "--min-p",   "--repeat-penalty",
+                             "--stop",    "--system",      "--device",  "--gpu",   "--threads", "--check",
+                             "--engine",  "--activations", "--kv",      "--raw",   "--logits",  "--json",
+                             "--version", "Example",       "Exit codes"})
         CHECK_MESSAGE(has(runner.out, part), part);
 }
 
@@ -58,6 +58,9 @@ TEST_CASE("wrong usage gives exit code 2 and says what is wrong") {
         CHECK_FALSE(finished.err.empty());
     }
     const std::vector<std::vector<std::string>> of_run{{},
+                                                       {"m.gguf", "--engine", "fast"},
+                                                       {"m.gguf", "--activations", "int4"},
+                                                       {"m.gguf", "--engine", "persistent", "--activations", "f32"},
                                                        {"m.gguf", "--colour"},
                                                        {"m.gguf", "-t", "warm"},
                                                        {"m.gguf", "-t", "-1"},

@@ -74,31 +74,57 @@ Result<Answer> generate(Engine& engine, const Tokenizer& tokenizer, Sampler& sam
         logits = *evaluated;
     }
     const std::uint64_t launches_before = engine.launches();
+    std::vector<TokenId> stop_ids = tokenizer.end_of_generation();
+    stop_ids.insert(stop_ids.end(), options.stop_ids.begin(), options.stop_ids.end());
     Clock::time_point first_token{}, last_token{};
     bool stopped = false;
-    while (!stopped && !cancelled()) {
-        auto id = sampler.sample(logits);
-        if (!id) return std::move(id).error();
-        sampler.accept(*id);
+    // Shows a token; whether the answer goes on behind it.
+    const auto take = [&](TokenId id) {
+        sampler.accept(id);
         last_token = Clock::now();
         if (answer.ids.empty()) first_token = last_token;
-        answer.ids.push_back(*id);
-        if (tokenizer.is_end_of_generation(*id) ||
-            std::find(options.stop_ids.begin(), options.stop_ids.end(), *id) != options.stop_ids.end())
-            break;
-        show(filter.push(utf8.push(tokenizer.piece(*id)), stopped));
-        if (stopped || (options.max_tokens && answer.ids.size() >= options.max_tokens)) break;
-        if (engine.position() >= engine.context()) {
-            answer.unfinished = fmt::format(
-                "context full: it holds {} positions; a larger one (-c) lets the answer go on", engine.context());
-            break;
+        answer.ids.push_back(id);
+        if (std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end()) return false;
+        show(filter.push(utf8.push(tokenizer.piece(id)), stopped));
+        if (stopped || (options.max_tokens && answer.ids.size() >= options.max_tokens)) return false;
+        return !cancelled();
+    };
+    const auto context_full = [&] {
+        if (engine.position() < engine.context()) return false;
+        answer.unfinished = fmt::format("context full: it holds {} positions; a larger one (-c) lets the answer go on",
+                                        engine.context());
+        return true;
+    };
+
+    bool more = !cancelled();
+    if (more) {
+        auto id = sampler.sample(logits);
+        if (!id) return std::move(id).error();
+        more = take(*id);
+    }
+    if (sampler.is_greedy() && !options.on_logits) {
+        // The engine draws by itself, which needs no logits on the host.
+        if (more && !context_full()) {
+            const auto most = options.max_tokens ? options.max_tokens - 1 : UINT32_MAX;
+            const auto drawn = engine.generate(answer.ids.back(), most, stop_ids, [&](TokenId id) {
+                more = take(id);
+                return more;
+            });
+            if (!drawn) return drawn.error();
+            if (more) (void)context_full();
         }
-        const TokenId next[] = {*id};
+        more = false;
+    }
+    while (more && !context_full()) {
+        const TokenId next[] = {answer.ids.back()};
         auto evaluated = engine.evaluate(next);
         if (!evaluated) return std::move(evaluated).error();
         logits = *evaluated;
         if (options.on_logits)
             if (auto ok = options.on_logits(logits); !ok) return std::move(ok).error();
+        auto id = sampler.sample(logits);
+        if (!id) return std::move(id).error();
+        more = take(*id);
     }
     if (!stopped) {
         show(filter.push(utf8.finish(), stopped));

@@ -91,11 +91,17 @@ Status Runner::open_engine(const Model& model) {
     engine_options.context = options_.context;
     const bool f16 = options_.kv.empty() ? !device_->properties().is_emulator : options_.kv == "f16";
     engine_options.kv = f16 ? KvType::f16 : KvType::f32;
-    ProgressBar bar;
-    engine_options.on_progress = [&bar](double share) { bar.show(share); };
-    auto engine = create_graph_engine(*device_, model, engine_options);
+    std::optional<ProgressBar> bar(std::in_place);
+    engine_options.on_progress = [&bar](double share) { bar->show(share); };
+    engine_options.kind = options_.engine;
+    engine_options.activations = options_.activations;
+    std::vector<std::string> notes;
+    engine_options.on_note = [&](std::string_view note) { notes.emplace_back(note); };
+    auto engine = create_engine(*device_, model, engine_options);
     if (!engine) return std::move(engine).error();
     engine_ = std::move(*engine);
+    bar.reset();
+    for (const auto& note : notes) fmt::print(stderr, "note: {}\n", note);
 
     SamplerOptions sampling;
     sampling.temperature = options_.temperature;

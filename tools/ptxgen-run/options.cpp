@@ -3,6 +3,8 @@
 #include "tools/common/io.hpp"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fmt/format.h>
 
 namespace ptxgen::tools {
 
@@ -13,7 +15,7 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
     app.name("ptxgen-run");
     app.set_version_flag("--version", "ptxgen-run " PTXGEN_VERSION);
     int multi_turn = 1, reasoning = 1, report = 1;
-    std::string prompt, check = "off";
+    std::string prompt, check = "off", engine = "auto", activations = "auto";
     app.add_option("model", o.model, "GGUF file (of a split model: its first part)")->required();
     auto* prompt_option =
         app.add_option("-q,--prompt", prompt, "Question; without it standard input if piped, else a chat");
@@ -50,6 +52,15 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
         ->check(CLI::IsMember({"on", "off"}));
     app.add_option("--kv", o.kv, "Key and value cache, f32 or f16 (default f32 on the emulator, f16 on a GPU)")
         ->check(CLI::IsMember({"f32", "f16"}));
+    app.add_option("--engine", engine,
+                   "graph: a kernel for each operation; persistent: many tokens in one launch; auto (default): the "
+                   "latter on a GPU for models that it takes")
+        ->check(CLI::IsMember({"auto", "graph", "persistent"}));
+    app.add_option(
+           "--activations", activations,
+           "What weights are multiplied with: f32, or q8_1, rounded to eight bits as llama.cpp does on the CPU; "
+           "auto (default): q8_1 on a GPU, f32 on the emulator")
+        ->check(CLI::IsMember({"auto", "f32", "q8_1"}));
     app.add_flag("--raw", o.raw, "No chat format: the prompt as it is, special tokens parsed");
     app.add_option("--logits", o.logits,
                    "Write the logits of every evaluated position, float32 rows of the vocabulary");
@@ -66,6 +77,13 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
         code = app.exit(error) == 0 ? exit_ok : exit_usage;
         return std::nullopt;
     }
+    if (engine == "persistent" && activations == "f32") {
+        fmt::print(stderr, "--engine persistent: its activations are q8_1; --activations f32 needs --engine graph\n");
+        code = exit_usage;
+        return std::nullopt;
+    }
+    if (engine != "auto") o.engine = engine == "graph" ? EngineKind::graph : EngineKind::persistent;
+    if (activations != "auto") o.activations = activations == "f32" ? ActivationFormat::f32 : ActivationFormat::q8_1;
     if (prompt_option->count() > 0) o.prompt = prompt;
     o.seed_given = seed->count() > 0;
     o.multi_turn = multi_turn != 0;
