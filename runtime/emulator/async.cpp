@@ -7,8 +7,7 @@
 #include <cstring>
 
 // mbarriers and bulk copies (PTX ISA 9.7.13.15 and 9.7.9.25.4). An mbarrier is one word of shared memory: expected
-// arrivals, pending arrivals, pending bytes, the phase's parity, and a mark that tells it from other data. A bulk copy
-// into shared memory takes effect when somebody asks its mbarrier; until then its destination counts as not written.
+// arrivals, pending arrivals, pending bytes, the phase's parity, and a mark that tells it from other data.
 namespace ptxgen::runtime::emulator {
 namespace {
 
@@ -47,24 +46,32 @@ void settle(Cta& cta, MbarrierState& b) {
     ++cta.events;
 }
 
-/// Does what bulk copies that signal this mbarrier have left to do.
-void complete_copies(Cta& cta, u8* mbarrier) {
-    std::size_t kept = 0;
-    for (const BulkCopy& copy : cta.bulk_copies) {
-        if (copy.mbarrier != mbarrier) {
-            cta.bulk_copies[kept++] = copy;
-            continue;
-        }
-        std::memcpy(copy.target, copy.source, copy.bytes);
-        if (copy.target_shadow) std::memset(copy.target_shadow, 1, copy.bytes);
-        MbarrierState b = unpack(load_word(mbarrier));
-        b.tx -= copy.bytes;
-        settle(cta, b);
-        store_word(mbarrier, pack(b));
-        ++cta.events;
+/// Completes what is in flight and signals this mbarrier, unless the scheduler decides when.
+void complete_signalling(Cta& cta, const u8* mbarrier) {
+    Cluster& cluster = *cta.cluster;
+    if (cta.launch->choices) return;
+    for (std::size_t k = 0; k < cluster.operations.size();) {
+        if (cluster.operations[k]->signals(mbarrier))
+            complete_async(cluster, k);
+        else
+            ++k;
     }
-    cta.bulk_copies.resize(kept);
 }
+
+class BulkCopy final : public AsyncOperation {
+public:
+    BulkCopy(const Origin& where, const AsyncTarget& target, const u8* source, u32 bytes)
+        : AsyncOperation(where), target_(target), source_(source), bytes_(bytes) {}
+    void complete() override { deliver(target_, source_, bytes_, origin); }
+    bool signals(const u8* mbarrier) const override { return mbarrier == target_.cta->shared.get() + target_.mbarrier; }
+    bool reaches(const Cta& cta) const override { return target_.cta == &cta; }
+    std::string describe() const override { return fmt::format("a bulk copy of {} bytes", bytes_); }
+
+private:
+    AsyncTarget target_;
+    const u8* source_;
+    u32 bytes_;
+};
 
 /// Finishes the cp.async of a lane that are in flight.
 void complete_lane_copies(WarpState& s, u32 lane) {
@@ -119,12 +126,39 @@ u8* bulk_range(Warp& w, const Inst* i, int lane, bool global, u64 address, u64 b
 
 } // namespace
 
+void deliver(const AsyncTarget& target, const u8* data, u64 bytes, const Origin& origin) {
+    Cta& cta = *target.cta;
+    u8* const mbarrier = cta.shared.get() + target.mbarrier;
+    const u64 word = load_word(mbarrier);
+    if ((word & mark_mask) != mark) {
+        report(*origin.warp, origin.inst, origin.lane, "asynccheck",
+               fmt::format("there is no mbarrier at shared address {:#x} any more when the operation completes: it was "
+                           "invalidated or overwritten",
+                           target.mbarrier),
+               target.mbarrier);
+        return;
+    }
+    std::memcpy(cta.shared.get() + target.offset, data, bytes);
+    if (cta.launch->options->checks) std::memset(cta.shared_shadow.data() + target.offset, 1, bytes);
+    MbarrierState b = unpack(word);
+    b.tx -= static_cast<s64>(bytes);
+    if (b.tx < -tx_limit) {
+        report(*origin.warp, origin.inst, origin.lane, "asynccheck",
+               fmt::format("the mbarrier's transaction count {} is out of range", b.tx), target.mbarrier);
+        return;
+    }
+    settle(cta, b);
+    store_word(mbarrier, pack(b));
+    ++cta.events;
+}
+
 const Inst* run_mbarrier(Warp& w, const Inst* i) {
     const auto op = static_cast<MbarrierOp>(i->n);
     Cta& cta = *w.cta;
     Access access;
     if (!resolve_lanes(w, i, w.mask, access)) return nullptr;
     bool waits = false;
+    std::vector<Poll::Word> unchanged;
     for (u32 m = w.mask; m; m &= m - 1) {
         const int l = std::countr_zero(m);
         u8* at = access.lane[l];
@@ -150,7 +184,7 @@ const Inst* run_mbarrier(Warp& w, const Inst* i) {
         const bool is_wait = op == MbarrierOp::test_wait || op == MbarrierOp::test_parity ||
                              op == MbarrierOp::try_wait || op == MbarrierOp::try_parity;
         if (is_wait) {
-            complete_copies(cta, at);
+            complete_signalling(cta, at);
             word = load_word(at);
             const bool parity = op == MbarrierOp::test_parity || op == MbarrierOp::try_parity;
             const bool asked = parity ? reg<u32>(w, i->c)[l] & 1 : unpack(reg<u64>(w, i->c)[l]).phase;
@@ -158,6 +192,7 @@ const Inst* run_mbarrier(Warp& w, const Inst* i) {
             u32& d = pred(w, i->d);
             d = (d & ~(1u << l)) | u32{done} << l;
             waits = waits || (!done && (op == MbarrierOp::try_wait || op == MbarrierOp::try_parity));
+            if (!done && (unchanged.empty() || unchanged.back().at != at)) unchanged.push_back({at, 8, word});
             continue;
         }
         if (op == MbarrierOp::copies_arrive || op == MbarrierOp::copies_arrive_noinc)
@@ -186,7 +221,8 @@ const Inst* run_mbarrier(Warp& w, const Inst* i) {
         ++w.writes;
         if (i->d != ~u32{0}) reg<u64>(w, i->d)[l] = word;
     }
-    return waits ? stop_at(w, i + 1, Stop::yield) : i + 1;
+    if (!unchanged.empty() && poll(w, i, unchanged)) return stop_at(w, i + 1, Stop::yield);
+    return waits ? stop_at(w, i + 1, Stop::yield) : interrupt(w, i + 1);
 }
 
 const Inst* run_pending_count(Warp& w, const Inst* i) {
@@ -226,11 +262,12 @@ const Inst* run_bulk_copy(Warp& w, const Inst* i) {
         const u64 at = shared_offset(reg<u64>(w, i->e)[l] + static_cast<u64>(static_cast<s32>(i->list[2])));
         if (at % 8 || w.shared_size < 8 || at > w.shared_size - 8 || (load_word(w.shared + at) & mark_mask) != mark)
             return fault(w, i, l, "asynccheck", fmt::format("there is no mbarrier at shared address {:#x}", at), at);
-        if (target_shadow) std::memset(target_shadow, 0, bytes);
-        cta.bulk_copies.push_back({to, from, target_shadow, bytes, w.shared + at});
+        const AsyncTarget copied{&cta, static_cast<u64>(to - w.shared), at};
+        poison(cta, copied.offset, bytes);
+        issue_async(cta, std::make_unique<BulkCopy>(Origin{&w, i, l}, copied, from, bytes));
         ++w.writes;
     }
-    return i + 1;
+    return launch_of(w).choices ? stop_at(w, i + 1, Stop::preempt) : i + 1;
 }
 
 } // namespace ptxgen::runtime::emulator

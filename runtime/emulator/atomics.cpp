@@ -117,6 +117,7 @@ const Inst* atomic(Warp& w, const Inst* i) {
     const Bits* b = reg<Bits>(w, i->b);
     const Bits* c = i->c == ~u32{0} ? b : reg<Bits>(w, i->c);
     u32 unwritten = 0;
+    const u64 writes = w.writes;
     for (u32 m = w.mask; m; m &= m - 1) {
         const int l = std::countr_zero(m);
         Bits* at = reinterpret_cast<Bits*>(access.lane[l]);
@@ -134,7 +135,8 @@ const Inst* atomic(Warp& w, const Inst* i) {
     if (unwritten)
         return fault(w, i, std::countr_zero(unwritten), "initcheck",
                      "an atomic operation on memory that was never written");
-    return i + 1;
+    if (w.writes == writes && poll(w, i, w.mask, access, sizeof(Bits))) return stop_at(w, i + 1, Stop::yield);
+    return interrupt(w, i + 1);
 }
 
 template <AtomicOp Op>

@@ -72,6 +72,7 @@ const Inst* run_exit(Warp& w, const Inst* i) {
     WarpState& s = state(w);
     w.live &= ~ending;
     w.cta->live_threads -= static_cast<u32>(std::popcount(ending));
+    end_cluster_threads(w, ending);
     s.splits[s.current].mask = w.active & ~ending;
     for (Split& split : s.splits)
         if (split.wait == Stop::sync) split.wait = Stop::none; // it may no longer have to wait for these lanes
@@ -88,9 +89,9 @@ const Inst* run_trap(Warp& w, const Inst* i) {
 
 const Inst* run_nop(Warp&, const Inst* i) { return i + 1; }
 
-const Inst* run_fence(Warp&, const Inst* i) {
+const Inst* run_fence(Warp& w, const Inst* i) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    return i + 1;
+    return interrupt(w, i + 1);
 }
 
 const Inst* run_nanosleep(Warp& w, const Inst* i) {
@@ -103,7 +104,7 @@ const Inst* run_barrier(Warp& w, const Inst* i) {
     Cta& cta = *w.cta;
     const int first = std::countr_zero(w.active);
     const u32 id = reg<u32>(w, i->a)[first];
-    if (id >= named_barriers && !(id == cluster_barrier && (i->mode & barrier_of_cluster)))
+    if (id >= named_barriers)
         return fault(w, i, first, "synccheck", fmt::format("barrier {}: a CTA has barriers 0 to 15", id));
     Barrier& b = cta.barriers[id];
     const u32 reduction = (i->mode >> 2) & 3;

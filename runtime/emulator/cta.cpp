@@ -11,8 +11,7 @@
 namespace ptxgen::runtime::emulator {
 namespace {
 
-constexpr u32 chunk = 1024;        ///< back-edges between looks at the other splits
-constexpr s64 quantum = 8 * chunk; ///< back-edges until other warps have their turn
+constexpr u32 chunk = 1024; ///< back-edges between looks at the other splits
 
 u64 round_up(u64 x, u64 step) { return (x + step - 1) / step * step; }
 
@@ -37,7 +36,7 @@ void fill(u8* at, F value) {
 u64 special_value(std::string_view name, const Cta& cta, u32 warp, u32 lane) {
     const Launch& launch = *cta.launch;
     const Dim3 &block = launch.config.block, &grid = launch.config.grid;
-    const Dim3 cluster = launch.config.cluster.value_or(Dim3{});
+    const Dim3& cluster = launch.cluster;
     const Dim3 tid = position(warp * warp_size + lane, block);
     const auto component = [&](const Dim3& v) {
         return u64{name.back() == 'x' ? v.x : name.back() == 'y' ? v.y : name.back() == 'z' ? v.z : 0};
@@ -115,7 +114,7 @@ bool pick_split(WarpState& w) {
         else
             behind = true;
     }
-    w.fuel = behind ? 1 : chunk;
+    w.fuel = behind ? 1 : w.most_fuel;
     w.active = w.mask = s.mask;
     w.active_count = static_cast<u32>(std::popcount(s.mask));
     w.mode = s.mask == all_lanes ? 0 : 1;
@@ -142,10 +141,30 @@ void report_stuck(WarpState& w) {
     }
 }
 
-enum class WarpResult : u8 { ended, waits, yielded, stopped };
+/// CTA `rank` of cluster `id`, as %ctaid.
+Dim3 cta_position(const Launch& launch, u64 id, u32 rank) {
+    const Dim3 &c = launch.cluster, &grid = launch.config.grid;
+    const Dim3 at = position(id, {grid.x / c.x, grid.y / c.y, grid.z / c.z}), in = position(rank, c);
+    return {at.x * c.x + in.x, at.y * c.y + in.y, at.z * c.z + in.z};
+}
 
-WarpResult run_warp(WarpState& w) {
+} // namespace
+
+bool is_ready(WarpState& w) {
+    if (w.splits.empty() || w.blocked) return false;
+    if (!w.parked) return true;
+    bool changed = w.cta->worker->insists;
+    for (u32 k = 0; k < w.poll_count && !changed; ++k)
+        for (const Poll::Word& word : w.polls[k].words)
+            changed = changed || std::memcmp(word.at, &word.value, word.bytes) != 0;
+    if (changed) w.parked = false;
+    return changed;
+}
+
+WarpResult run_warp(WarpState& w, s64 quantum) {
     w.quantum = quantum;
+    w.most_fuel = static_cast<u32>(std::min<s64>(quantum, chunk));
+    w.cta->started = true;
     Launch& launch = *w.cta->launch;
     for (;;) {
         if (!pick_split(w)) {
@@ -180,6 +199,8 @@ WarpResult run_warp(WarpState& w) {
         case Stop::fault: return WarpResult::stopped;
         case Stop::yield:
             if (w.splits.size() > 1) s.priority = ++w.priority_clock;
+            [[fallthrough]];
+        case Stop::preempt:
             if (launch.stop.load(std::memory_order_relaxed)) return WarpResult::stopped;
             return WarpResult::yielded;
         default: break;
@@ -191,18 +212,22 @@ WarpResult run_warp(WarpState& w) {
     }
 }
 
-} // namespace
-
-void start_cta(Cta& cta, Launch& launch, Worker& worker, u64 linear_id) {
+void start_cta(Cta& cta, Cluster& cluster, u32 rank) {
+    Launch& launch = *cluster.launch;
+    Worker& worker = *cluster.worker;
     const Program& program = *launch.program;
+    const Dim3& grid = launch.config.grid;
     cta.launch = &launch;
     cta.worker = &worker;
+    cta.cluster = &cluster;
+    cta.rank = rank;
+    cta.started = cta.ended = false;
+    cta.id = cta_position(launch, cluster.id, rank);
+    const u64 linear_id = cta.id.x + u64{grid.x} * (cta.id.y + u64{grid.y} * cta.id.z);
     cta.linear_id = linear_id;
-    cta.id = position(linear_id, launch.config.grid);
     cta.threads = cta.live_threads = static_cast<u32>(launch.config.block.count());
     cta.resident_slot = static_cast<u32>(linear_id);
     cta.barriers = {};
-    cta.bulk_copies.clear();
     cta.events = 0;
     const u32 warps = (cta.threads + warp_size - 1) / warp_size;
     const bool checks = launch.options->checks;
@@ -245,7 +270,10 @@ void start_cta(Cta& cta, Launch& launch, Worker& worker, u64 linear_id) {
         w.priority_clock = 0;
         w.copies.clear();
         w.committed = {};
-        w.blocked = false;
+        w.blocked = w.parked = false;
+        w.poll_count = w.futile = 0;
+        w.poll_writes = 0;
+        w.cluster_arrived = w.cluster_odd = 0;
         if (!program.constants.empty()) std::memcpy(w.regs, program.constants.data(), program.constants.size());
         for (const auto& special : program.specials) {
             const std::string_view name = special_registers()[special.index].name;
@@ -271,15 +299,18 @@ void start_cta(Cta& cta, Launch& launch, Worker& worker, u64 linear_id) {
 }
 
 CtaState run_cta(Cta& cta) {
-    for (;;) {
-        bool all_ended = true, any_ran = false, any_event = false;
+    for (bool first = true;; first = false) {
+        bool all_ended = true, any_ran = false, any_parked = false, any_event = false;
         const u64 events = cta.events;
         for (WarpState& w : cta.warps) {
             if (w.splits.empty()) continue;
             all_ended = false;
-            if (w.blocked) continue;
+            if (!is_ready(w)) {
+                any_parked = any_parked || w.parked;
+                continue;
+            }
             any_ran = true;
-            switch (run_warp(w)) {
+            switch (run_warp(w, long_quantum)) {
             case WarpResult::stopped: return CtaState::stopped;
             case WarpResult::ended:
             case WarpResult::waits: any_event = true; break;
@@ -287,7 +318,7 @@ CtaState run_cta(Cta& cta) {
             }
         }
         if (all_ended) return CtaState::finished;
-        if (!any_ran) return CtaState::blocked;
+        if (!any_ran) return any_parked ? first ? CtaState::waits : CtaState::yielded : CtaState::stuck;
         if (!any_event && cta.events == events) return CtaState::yielded;
     }
 }
@@ -306,7 +337,7 @@ void complete_barrier(Cta& cta, u32 id) {
             if (s.wait == Stop::barrier && s.barrier == id) {
                 s.wait = Stop::none;
                 s.released = true;
-                w.blocked = false;
+                w.blocked = w.parked = false;
             }
 }
 
@@ -337,12 +368,17 @@ std::string describe_waits(const std::vector<Cta*>& ctas) {
                 out += fmt::format("CTA ({},{},{}) warp {}", cta->id.x, cta->id.y, cta->id.z, w.index);
                 if (s.mask != all_lanes) out += fmt::format(" lanes {:#010x}", s.mask);
                 const u32 line = line_of(*cta->launch->program, s.pc);
-                if (s.wait == Stop::barrier) {
+                if (s.wait == Stop::barrier && s.barrier == cluster_barrier) {
+                    out += fmt::format(" waits at the cluster's barrier with {} of {} threads (line {})",
+                                       cta->cluster->arrived, cta->cluster->live_threads, line);
+                } else if (s.wait == Stop::barrier) {
                     const Barrier& b = cta->barriers[s.barrier];
                     out += fmt::format(" waits at barrier {} with {} of {} threads (line {})", s.barrier, b.arrived,
                                        b.expected ? b.expected : cta->live_threads, line);
                 } else if (s.wait == Stop::sync) {
                     out += fmt::format(" waits for other lanes (line {})", line);
+                } else if (w.parked) {
+                    out += fmt::format(" loops at line {} on memory that nobody changes", line);
                 } else {
                     out += fmt::format(" loops at line {}", line);
                 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "runtime/emulator/async_operation.hpp"
+#include "runtime/emulator/dispatch.hpp"
 #include "runtime/emulator/emulator.hpp"
 #include "runtime/emulator/memory.hpp"
 #include "runtime/emulator/program.hpp"
@@ -35,18 +37,8 @@ struct AsyncCopy {
     u32 group; ///< the lane's commit group
 };
 
-/// A bulk copy into shared memory that has been issued.
-struct BulkCopy {
-    u8* target;
-    const u8* source;
-    u8* target_shadow;
-    u32 bytes;
-    u8* mbarrier;
-};
-
 inline constexpr u32 named_barriers = 16;
-inline constexpr u32 cluster_barrier = named_barriers; ///< the one of barrier.cluster
-inline constexpr u8 barrier_of_cluster = 64;           ///< in Inst::mode
+inline constexpr u32 cluster_barrier = named_barriers; ///< in Split::barrier: waits at barrier.cluster
 
 enum class MbarrierOp : u8 {
     init,
@@ -66,16 +58,36 @@ enum class MbarrierOp : u8 {
     copies_arrive_noinc,
 };
 
+/// Memory that an instruction of a warp asked, as it was then. A warp that only asks again is parked until it changes.
+struct Poll {
+    struct Word {
+        const u8* at;
+        u32 bytes; ///< 1 to 8
+        u64 value;
+    };
+    const Inst* inst = nullptr;
+    std::vector<Word> words;
+};
+inline constexpr u32 max_polls = 4;
+
 struct WarpState : Warp {
     std::vector<Split> splits;
     std::size_t current = 0;
     u32 priority_clock = 0;
-    s64 quantum = 0;
+    s64 quantum = 0;   ///< back-edges until other warps have their turn
+    u32 most_fuel = 0; ///< back-edges between looks at the other splits
     u32 local_stride = 0;
     std::vector<AsyncCopy> copies;          ///< cp.async in flight
     std::array<u32, warp_size> committed{}; ///< commit groups closed by each lane
     std::vector<u32> undefined_storage;
     bool blocked = false; ///< no split can go on until a barrier completes
+    bool parked = false;  ///< does nothing but ask `polls`, which have not changed
+    std::array<Poll, max_polls> polls;
+    u32 poll_count = 0;
+    u32 futile = 0;      ///< polls since one last found something new
+    u64 poll_writes = 0; ///< Warp::writes at that time
+    // barrier.cluster: lanes that have arrived and not waited, and of these, those that arrived in an odd phase
+    u32 cluster_arrived = 0, cluster_odd = 0;
 };
 
 struct Barrier {
@@ -87,18 +99,21 @@ struct Barrier {
 };
 
 struct Launch;
+struct Cluster;
 
 struct Cta {
     Launch* launch = nullptr;
     Worker* worker = nullptr;
+    Cluster* cluster = nullptr;
+    u32 rank = 0; ///< in its cluster
+    bool started = false, ended = false;
     Dim3 id;
     u64 linear_id = 0;
     u32 threads = 0;
     u32 live_threads = 0;
     u32 resident_slot = 0; ///< %smid
     std::vector<WarpState> warps;
-    std::array<Barrier, named_barriers + 1> barriers{};
-    std::vector<BulkCopy> bulk_copies;
+    std::array<Barrier, named_barriers> barriers{};
     u64 events = 0; ///< barriers completed and warps ended
     // storage, kept from one CTA to the next
     std::unique_ptr<u8[], void (*)(void*)> registers{nullptr, nullptr};
@@ -106,6 +121,20 @@ struct Cta {
     std::vector<u8> shared_shadow;
     std::vector<u8> local, local_shadow;
     u64 register_capacity = 0, shared_capacity = 0;
+};
+
+/// A resident cluster: its CTAs run on one worker and end together as far as their memory goes.
+struct Cluster {
+    Launch* launch = nullptr;
+    Worker* worker = nullptr;
+    u64 id = 0;
+    std::vector<std::unique_ptr<Cta>> ctas; ///< by rank
+    u32 live_ctas = 0;
+    u32 live_threads = 0;
+    // barrier.cluster
+    u32 arrived = 0;
+    u64 phase = 0;
+    std::vector<std::unique_ptr<AsyncOperation>> operations; ///< in flight, oldest first
 };
 
 /// One kernel launch in progress, shared by its workers.
@@ -116,16 +145,23 @@ struct Launch {
     LaunchConfig config;
     std::vector<u8> params;
     u32 shared_bytes = 0;
-    u64 cta_count = 0;
-    u64 time_base = 0; ///< %globaltimer at the start
+    Dim3 cluster;               ///< CTAs of a cluster
+    u64 cluster_count = 0;      ///< of the grid
+    Choices* choices = nullptr; ///< nullptr: in order, on any number of workers
+    u64 time_base = 0;          ///< %globaltimer at the start
     u32 grid_id = 0;
-    u32 residents_per_worker = 1;
+    u64 residents_per_worker = 1; ///< CTAs
     unsigned workers = 1;
-    std::atomic<u64> next_cta{0};
+    Dispatcher dispatcher;
     std::atomic<bool> stop{false};
     std::atomic<u64> activity{0}; ///< changes whenever something happens that may end a wait
-    std::atomic<unsigned> active_workers{0};
-    std::atomic<unsigned> idle_workers{0};
+    /// How far a worker has got: `activity` as it was when the worker last looked and had nothing to run until memory
+    /// changes, and when it had come back to the state that it was in before.
+    struct Progress {
+        static constexpr u64 never = ~u64{0}, ended = never - 1;
+        std::atomic<u64> waits_at{never}, idle_at{never};
+    };
+    std::unique_ptr<Progress[]> progress; ///< by worker
     std::atomic<u64> executed{0};
     std::atomic<u64> virtual_time{0};
     std::mutex mutex; ///< of findings
@@ -136,6 +172,9 @@ struct Worker {
     unsigned index = 0;
     std::array<const Allocation*, cache_entries> cache{};
     std::vector<std::unique_ptr<Cta>> pool; ///< CTAs that are not in use
+    std::vector<std::unique_ptr<Cluster>> cluster_pool;
+    u64 events = 0;       ///< operations issued and completed, CTAs started and ended
+    bool insists = false; ///< all wait: polls are not parked, so that bounded ones come to their end
 };
 
 inline WarpState& state(Warp& w) { return static_cast<WarpState&>(w); }
@@ -147,19 +186,59 @@ const Inst* fault(Warp& w, const Inst* i, int lane, std::string rule, std::strin
 /// The line of PTX text of an instruction, 0 if unknown.
 u32 line_of(const Program& program, const Inst* i);
 
-/// Prepares `cta` to run as number `linear_id` of the grid.
-void start_cta(Cta& cta, Launch& launch, Worker& worker, u64 linear_id);
-enum class CtaState : u8 { finished, yielded, blocked, stopped };
+/// Prepares `cta` to run as number `rank` of its cluster, whose id is set.
+void start_cta(Cta& cta, Cluster& cluster, u32 rank);
+/// Makes cluster `id` of the grid resident, with CTAs from the worker's pool.
+std::unique_ptr<Cluster> start_cluster(Launch& launch, Worker& worker, u64 id);
+/// A CTA's warps have all ended: its operations in flight are a finding, its instructions are counted. False after a
+/// finding.
+bool end_cta(Cta& cta);
+/// Takes back the storage of a cluster whose CTAs have ended, or whose launch has.
+void release_cluster(std::unique_ptr<Cluster> cluster);
+enum class CtaState : u8 {
+    finished,
+    yielded, ///< some of its warps ran
+    waits,   ///< none could run: all wait at barriers or are parked
+    stuck,   ///< likewise, and all at barriers
+    stopped,
+};
 /// Runs the CTA's warps until all have ended, all wait, or each has had its quantum.
 CtaState run_cta(Cta& cta);
+enum class WarpResult : u8 { ended, waits, yielded, stopped };
+/// Runs a warp that is_ready() for `quantum` back-edges at most.
+WarpResult run_warp(WarpState& w, s64 quantum);
+inline constexpr s64 long_quantum = 8192; ///< back-edges until other warps have their turn
+/// Whether the warp can go on; a parked one can when what it asks has changed, or its worker insists.
+bool is_ready(WarpState& w);
+
+/// Notes that instruction `i` of the warp is about to ask these words and do nothing else that others see. True if the
+/// warp should stop there: it has asked all that it asks and nothing has changed.
+bool poll(Warp& w, const Inst* i, const std::vector<Poll::Word>& words);
+/// The same with the `bytes` at each lane of an access.
+bool poll(Warp& w, const Inst* i, u32 lanes, const Access& access, u32 bytes);
+/// Behind something that other threads may see: stops with the preemption that Choices decide, else goes on.
+const Inst* interrupt(Warp& w, const Inst* next);
+
+/// Puts an operation in flight.
+void issue_async(Cta& cta, std::unique_ptr<AsyncOperation> operation);
+/// Completes operation `k` of a cluster.
+void complete_async(Cluster& cluster, std::size_t k);
+
 /// Lets splits that wait for barrier `id` go on.
 void complete_barrier(Cta& cta, u32 id);
 /// Threads have ended: barriers may complete without them. False after a finding.
 bool threads_ended(Warp& w, const Inst* i);
 /// Who waits for what, for a deadlock report.
 std::string describe_waits(const std::vector<Cta*>& ctas);
-/// Runs CTAs of the launch on this thread until none is left.
+/// A number for all that decides what the CTAs do next, as long as memory stays the same.
+u64 state_of(const std::vector<Cta*>& ctas);
+/// What the CTAs have done to the outside: stores, barriers, ends.
+u64 activity_of(const std::vector<Cta*>& ctas);
+void report_deadlock(Launch& launch, const std::vector<Cta*>& ctas, std::string_view why);
+/// Runs clusters of the launch on this thread until none is left.
 void run_worker(Worker& worker, Launch& launch);
+/// Runs the whole launch under its choices.
+void run_scheduled(Worker& worker, Launch& launch);
 
 // control.cpp: handlers that are the same on every instruction set
 const Inst* run_guarded(Warp& w, const Inst* i);
@@ -170,11 +249,19 @@ const Inst* run_trap(Warp& w, const Inst* i);
 const Inst* run_nop(Warp& w, const Inst* i);
 const Inst* run_fence(Warp& w, const Inst* i);
 const Inst* run_nanosleep(Warp& w, const Inst* i);
+/// Before a load that others may be writing to at the same time: polls what it will read. Fields as the load's.
+const Inst* run_poll(Warp& w, const Inst* i);
 /// Inst::mode: bit 0 aligned, bit 1 arrive only, bits 2-3 reduction (1 popc, 2 and, 3 or); a id, b count (~0: none).
 const Inst* run_barrier(Warp& w, const Inst* i);
 const Inst* run_special(Warp& w, const Inst* i);
 /// Follows undefined values from w.pc on, until a stop.
 void run_tracking(Warp& w);
+
+// cluster.cpp
+const Inst* run_cluster_arrive(Warp& w, const Inst* i); ///< Inst::mode: bit 0 aligned
+const Inst* run_cluster_wait(Warp& w, const Inst* i);
+/// Lanes of the warp end: the cluster's barrier counts without them.
+void end_cluster_threads(Warp& w, u32 ending);
 
 // warp_ops.cpp
 const Inst* run_shfl(Warp& w, const Inst* i);

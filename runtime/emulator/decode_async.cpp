@@ -84,17 +84,9 @@ bool Opcodes::bulk_copy(Decoder& d) {
     return true;
 }
 
-/// A cluster has one CTA here: its barrier is the CTA's, and every shared address is its own.
 bool Opcodes::cluster(Decoder& d) {
     if (d.is_opcode("barrier") && d.has("cluster")) {
-        if (d.has("arrive")) {
-            d.append(run_fence);
-            return true;
-        }
-        const u32 id = d.constant(cluster_barrier, 32);
-        Inst& i = d.append(run_barrier);
-        i.a = id;
-        i.mode = static_cast<u8>(barrier_of_cluster | (d.has("aligned") ? 1 : 0));
+        d.append(d.has("arrive") ? run_cluster_arrive : run_cluster_wait).mode = d.has("aligned") ? 1 : 0;
         return true;
     }
     if (d.is_opcode("mapa")) {

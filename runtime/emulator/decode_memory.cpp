@@ -103,6 +103,15 @@ bool Opcodes::memory(Decoder& d) {
     }
     const u8 mode = mode_of(space);
     const Decoder::Address where = d.address(at, mode == mode_global || mode == mode_generic);
+    const bool polls = load && (d.has("volatile") || d.has("relaxed") || d.has("acquire") || d.has("mmio"));
+    if (polls) {
+        Inst& i = d.append(run_poll);
+        i.a = where.slot;
+        i.imm = where.offset;
+        i.bytes = static_cast<u16>(size / 8 * n);
+        i.mode = static_cast<u8>(mode | (where.wide ? mode_wide_address : 0));
+        d.trace().uses = {where.slot};
+    }
     const u8 key_space =
         static_cast<u8>(mode | (where.wide && mode != mode_global && mode != mode_generic ? mode_wide_address : 0));
     Inst* i = d.emit({.sem = load ? Sem::load : Sem::store,

@@ -1,6 +1,7 @@
 #include "runtime/emulator/device.hpp"
 
 #include "ptxgen/text/text.hpp"
+#include "runtime/emulator/choices.hpp"
 
 #include <fmt/format.h>
 
@@ -110,6 +111,18 @@ EmulatorDevice::EmulatorDevice(EmulatorOptions options)
     workers_.resize(pool_.size());
     for (unsigned k = 0; k < workers_.size(); ++k) workers_[k].index = k;
     stream_ = make_stream(*this);
+    set_schedule(options_.schedule, options_.seed);
+}
+
+void EmulatorDevice::set_schedule(Schedule schedule, std::uint64_t seed) {
+    const std::scoped_lock lock(mutex_);
+    options_.schedule = schedule;
+    options_.seed = seed;
+    switch (schedule) {
+    case Schedule::in_order: choices_ = nullptr; break;
+    case Schedule::random: choices_ = Choices::random(seed); break;
+    case Schedule::adversarial: choices_ = Choices::adversarial(seed); break;
+    }
 }
 
 Result<MemoryInfo> EmulatorDevice::memory_info() {

@@ -57,6 +57,9 @@ public:
     void clear_findings() override { findings_.clear(); }
     std::uint64_t executed_instructions() const override { return executed_; }
 
+    void set_schedule(Schedule schedule, std::uint64_t seed) override;
+    void set_choices(std::shared_ptr<Choices> choices) override { choices_ = std::move(choices); }
+
     const EmulatorOptions& options() const { return options_; }
     Resolver resolver() const { return resolver_; }
     DeviceMemory& memory() { return memory_; }
@@ -76,6 +79,7 @@ private:
     DeviceMemory memory_;
     WorkerPool pool_;
     std::vector<Worker> workers_;
+    std::shared_ptr<Choices> choices_; ///< nullptr: in order
     std::unique_ptr<Stream> stream_;
     std::recursive_mutex mutex_;
     std::vector<Finding> findings_;

@@ -10,9 +10,13 @@
 
 namespace ptxgen::runtime {
 
+namespace emulator {
+class Choices;
+}
+
 /// Something that a kernel did wrong, as compute-sanitizer would say it.
 struct Finding {
-    std::string rule;    ///< memcheck, initcheck, synccheck, deadlock
+    std::string rule;    ///< memcheck, initcheck, synccheck, asynccheck, trap, deadlock
     std::string message; ///< what happened, without the rule
     std::string kernel;
     std::uint32_t line = 0;    ///< of the instruction in the PTX text
@@ -29,13 +33,23 @@ std::string to_string(const Finding& finding);
 /// Which build of the interpreter runs: `native` is the widest that this processor has.
 enum class VectorLevel : std::uint8_t { native, baseline, avx2, avx512 };
 
+/// In which order things happen that a kernel leaves open: CTAs and warps, the start of clusters, the completion of
+/// asynchronous operations.
+enum class Schedule : std::uint8_t {
+    in_order,    ///< the quickest to emulate; operations complete when somebody waits for them
+    random,      ///< each option as likely as the others
+    adversarial, ///< extremes, for a while each: CTAs starve, clusters start in reverse, operations take their time
+};
+
 struct EmulatorOptions {
     Target target{90, TargetVariant::arch}; ///< what the device presents
     PtxVersion ptx_version{9, 0};           ///< the newest it presents
     std::uint32_t multiprocessors = 4;
-    unsigned threads = 0; ///< host threads; 0: all cores; 1: reproducible
-    bool checks = true;   ///< memcheck, initcheck, synccheck; deadlocks are always found
-    std::uint64_t seed = 1;
+    unsigned threads = 0; ///< host threads; 0: all cores; 1: reproducible. Other schedules than in_order take one
+    bool checks = true;   ///< memcheck, initcheck, synccheck, asynccheck; deadlocks are always found
+    Schedule schedule = Schedule::in_order;
+    std::uint64_t seed = 1;         ///< of the schedule: the same seed and the same launches are the same run
+    std::uint32_t resident = 0;     ///< CTAs that are resident at once; 0: as many as fit on the multiprocessors
     std::uint64_t memory_bytes = 0; ///< of the device; 0: three quarters of what this process may have
     double stall_seconds = 30;      ///< a launch that changes no memory for so long is a deadlock
     VectorLevel vector_level = VectorLevel::native;
@@ -50,6 +64,10 @@ public:
     virtual void clear_findings() = 0;
     /// Instructions that threads executed, over all launches so far.
     virtual std::uint64_t executed_instructions() const = 0;
+    /// Puts launches from now on under another schedule.
+    virtual void set_schedule(Schedule schedule, std::uint64_t seed) = 0;
+    /// Puts them under these choices (runtime/emulator/choices.hpp): a script, or all schedules one after the other.
+    virtual void set_choices(std::shared_ptr<emulator::Choices> choices) = 0;
 };
 
 /// Never fails; memory is reserved at the first allocation.

@@ -48,6 +48,13 @@ Status EmulatorDevice::check_launch(const Program& program, const LaunchConfig& 
                             c.x, c.y, c.z, grid.x, grid.y, grid.z));
         if (c.count() > 1) return error("the emulator runs clusters of one CTA only");
     }
+    const std::uint64_t cluster = config.cluster ? config.cluster->count() : 1;
+    if (options_.resident && options_.resident < cluster)
+        return error(fmt::format("clusters of {} CTAs cannot run when only {} are resident at once", cluster,
+                                 options_.resident));
+    if (config.cooperative && options_.resident && grid.count() > options_.resident)
+        return error(fmt::format("a cooperative grid of {} CTAs does not fit: {} are resident at once", grid.count(),
+                                 options_.resident));
     if (config.cooperative) {
         const std::uint64_t fit =
             std::uint64_t{occupancy(program, block.count(), shared)} * properties_.multiprocessors;
@@ -76,18 +83,22 @@ Status EmulatorDevice::launch(const EmulatorKernel& kernel, const LaunchConfig& 
     for (std::size_t k = 0; k < args.size(); ++k)
         std::memcpy(l.params.data() + program.param_offsets[k], args[k].data(), args[k].size());
     l.shared_bytes = program.dynamic_shared_offset + config.shared_bytes;
-    l.cta_count = config.grid.count();
+    l.cluster = config.cluster.value_or(Dim3{});
+    l.cluster_count = config.grid.count() / l.cluster.count();
+    l.choices = choices_.get();
+    l.dispatcher.start(l.cluster_count, l.choices);
     l.time_base = time_;
     l.grid_id = ++launches_;
     memory_.prepare_shadows();
 
     const std::uint64_t resident = std::max<std::uint64_t>(
         1, std::uint64_t{occupancy(program, config.block.count(), l.shared_bytes)} * properties_.multiprocessors);
-    l.workers = static_cast<unsigned>(std::min<std::uint64_t>(pool_.size(), l.cta_count));
+    l.workers = l.choices ? 1 : static_cast<unsigned>(std::min<std::uint64_t>(pool_.size(), l.cluster_count));
     // all CTAs of a cooperative grid are resident; else workers share what the device would hold
-    const std::uint64_t shared_out = config.cooperative ? l.cta_count : std::max<std::uint64_t>(resident, l.workers);
-    l.residents_per_worker = static_cast<std::uint32_t>((shared_out + l.workers - 1) / l.workers);
-    l.active_workers = l.workers;
+    std::uint64_t together = options_.resident ? options_.resident : std::max<std::uint64_t>(resident, l.workers);
+    if (config.cooperative) together = config.grid.count();
+    l.residents_per_worker = (together + l.workers - 1) / l.workers;
+    l.progress = std::make_unique<Launch::Progress[]>(l.workers);
     pool_.run(l.workers, [&](unsigned k) { run_worker(workers_[k], l); });
 
     executed_ += l.executed;

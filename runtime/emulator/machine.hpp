@@ -71,6 +71,7 @@ enum class Stop : u8 {
     sync,       ///< waits for other lanes of the warp
     barrier,    ///< waits for other warps
     yield,      ///< its quantum is over
+    preempt,    ///< likewise, without a reason of its own
     exit,       ///< the split's lanes have ended
     fault,      ///< a finding ends the launch
     track,      ///< met an undefined value: go on with tracking
