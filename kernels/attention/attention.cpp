@@ -221,6 +221,28 @@ void emit_store_attention_part(KernelBuilder& k, const AttentionConfig& config, 
 
 namespace {
 
+/// The positions [begin, end) of one CTA of `splits` that work on a token and tile.
+struct PositionShare {
+    Val<u32> begin, end, splits;
+};
+
+/// CTAs beyond those that are needed end here.
+PositionShare share_of_cta(KernelBuilder& k, const AttentionConfig& config, const Val<u32>& begin,
+                           const Val<u32>& end) {
+    if (config.splits == 1) return {begin, end, k.imm<u32>(1)};
+    const auto count = end - begin;
+    const auto wanted = quotient(count + (config.split_positions - 1), config.split_positions);
+    const auto splits = k.min(wanted, k.imm<u32>(config.splits));
+    const Val<u32> split = k.ctaid.z;
+    k.ret_if(split >= splits);
+    // Never empty: splits <= split_positions, so splits · (splits − 1) < count.
+    const auto rounded_up = count + splits - 1;
+    const auto length = rounded_up / splits;
+    const auto from = k.mad_lo(split, length, begin);
+    const auto to = k.min(from + length, end);
+    return {from, to, splits};
+}
+
 template <value_type T>
 void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, const AttentionPlan& plan) {
     const std::uint32_t head_dim = config.cache.head_dim, width = config.heads * head_dim;
@@ -233,19 +255,29 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
     const auto out =
         k.param<global_ptr<f32>>("out", "f32 [tokens][heads][head_dim]", row_alignment(config.cache.head_dim));
     const auto position = k.param<global_ptr<const u32>>("position", "u32 [1]: position of the first token");
+    std::optional<Val<global_ptr<f32>>> parts;
+    std::optional<Val<global_ptr<u32>>> arrivals;
+    if (config.splits > 1) {
+        parts.emplace(k.param<global_ptr<f32>>("parts", "f32, scratch"));
+        arrivals.emplace(k.param<global_ptr<u32>>("arrivals", "u32, zero"));
+    }
     const auto tokens = k.param<u32>("tokens", "rows; CTAs beyond them do nothing");
     k.max_threads(32 * plan.warps);
     const auto m_parts = k.shared<f32>("m_parts", plan.warps * plan.heads);
     const auto l_parts = k.shared<f32>("l_parts", plan.warps * plan.heads);
     const auto o_parts = k.shared<f32>("o_parts", plan.warps * plan.heads * head_dim, align(16));
+    std::optional<Val<shared_ptr<u32>>> arrived;
+    if (config.splits > 1) arrived.emplace(k.shared<u32>("arrived", 1));
     k.ret_if(k.ctaid.x >= tokens);
 
     const Val<u32> token = k.ctaid.x, tile = k.ctaid.y, thread = k.tid.x;
-    const Val<u32> end = k.ld(position) + token + 1;
-    const auto begin = [&]() -> Val<u32> {
+    const Val<u32> all_end = k.ld(position) + token + 1;
+    const auto all_begin = [&]() -> Val<u32> {
         if (config.window == 0) return k.imm<u32>(0);
-        return k.max(end, k.imm<u32>(config.window)) - config.window;
+        return k.max(all_end, k.imm<u32>(config.window)) - config.window;
     }();
+    const PositionShare share = share_of_cta(k, config, all_begin, all_end);
+    const auto& [begin, end, splits] = share;
     const std::uint32_t tiles_of_kv_head = plan.tiles / config.cache.kv_heads;
     const Val<u32> kv_row = quotient(tile, tiles_of_kv_head) * config.cache.capacity;
     const auto keys = row(k, k_cache, kv_row, head_dim), values = row(k, v_cache, kv_row, head_dim);
@@ -262,13 +294,54 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
         emit_store_attention_part(k, config, plan, part, m_parts, l_parts, o_parts, warp, lane);
     });
     k.bar_sync(0);
-    k.for_<u32>(thread, plan.heads * head_dim, 32 * plan.warps, [&](Var<u32>& i) {
+    const std::uint32_t elements = plan.heads * head_dim;
+    const auto merged_element = [&](const Val<u32>& i, const Val<u32>& head) {
+        return emit_attention_merge(k, m_parts + head, l_parts + head, o_parts + i, plan.heads, elements, active);
+    };
+    const auto write_out = [&] {
+        k.for_<u32>(thread, elements, 32 * plan.warps, [&](Var<u32>& i) {
+            const MergedPart merged = merged_element(i, quotient(i, head_dim));
+            k.st(out_row + i, k.div(merged.o, merged.l));
+        });
+    };
+    if (config.splits == 1) {
+        write_out();
+        return;
+    }
+    k.comment("one CTA: its result is the whole");
+    k.if_(splits == 1, [&] {
+        write_out();
+        k.ret();
+    });
+    k.comment("this CTA's part");
+    const std::uint32_t part_floats = elements + 2 * plan.heads;
+    const auto cell = k.mad_lo(token, plan.tiles, tile);
+    const auto first_part = row(k, row(k, *parts, cell, config.splits * part_floats), k.imm<u32>(0), part_floats);
+    const auto part = row(k, first_part, k.ctaid.z, part_floats);
+    k.for_<u32>(thread, elements, 32 * plan.warps, [&](Var<u32>& i) {
         const Val<u32> head = quotient(i, head_dim);
-        const auto o_at = o_parts + i;
-        const auto l_at = l_parts + head;
-        const auto m_at = m_parts + head;
-        const auto combined = emit_attention_combine(k, m_at, l_at, o_at, plan.heads, plan.heads * head_dim, active);
-        k.st(out_row + i, combined);
+        const MergedPart merged = merged_element(i, head);
+        k.st(part + i, merged.o);
+        k.if_(remainder(i, head_dim) == 0, [&] {
+            const auto scalars = part + elements + head;
+            k.st(scalars, merged.m);
+            k.st(scalars + plan.heads, merged.l);
+        });
+    });
+    k.bar_sync(0);
+    const auto last = splits - 1;
+    k.if_(thread == 0, [&] {
+        // Counts to `last`, then starts again at zero for the next launch.
+        const auto before = k.atom_inc(*arrivals + cell, last, acq_rel, gpu);
+        k.st(*arrived, before);
+    });
+    k.bar_sync(0);
+    k.ret_if(k.ld(*arrived) != last);
+    k.comment("the last one to arrive puts all parts together");
+    k.for_<u32>(thread, elements, 32 * plan.warps, [&](Var<u32>& i) {
+        const auto m = first_part + elements + quotient(i, head_dim);
+        k.st(out_row + i,
+             emit_attention_combine(k, m, m + plan.heads, first_part + i, part_floats, part_floats, splits));
     });
 }
 
@@ -294,6 +367,9 @@ Result<Generated> attention(const AttentionConfig& config, std::optional<Target>
     if (auto ok = check_range("head-dim", config.cache.head_dim, 1, 256); !ok) return ok.error();
     if (auto ok = check_range("capacity", config.cache.capacity, 1, 1u << 20); !ok) return ok.error();
     if (auto ok = check_range("warps", config.warps, 1, 16); !ok) return ok.error();
+    if (auto ok = check_range("splits", config.splits, 1, 256); !ok) return ok.error();
+    if (auto ok = check_range("split-positions", config.split_positions, config.splits, 1u << 20); !ok)
+        return ok.error();
     const AttentionPlan plan = plan_attention(config);
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("attention");
@@ -304,12 +380,20 @@ Result<Generated> attention(const AttentionConfig& config, std::optional<Target>
     LaunchShape launch;
     launch.grid_x = "tokens";
     launch.grid_y = fmt::format("{}", plan.tiles);
+    launch.grid_z = fmt::format("{}", config.splits);
     launch.block_x = 32 * plan.warps;
     return finish(std::move(module), launch);
 }
 
+AttentionScratch attention_scratch(const AttentionConfig& config, std::uint32_t tokens) {
+    if (config.splits == 1) return {0, 0};
+    const AttentionPlan plan = plan_attention(config);
+    const std::uint64_t cells = std::uint64_t{tokens} * plan.tiles;
+    return {cells * config.splits * plan.heads * (config.cache.head_dim + 2), cells};
+}
+
 Grid attention_grid(const AttentionConfig& config, std::uint32_t tokens) {
-    return {tokens, plan_attention(config).tiles, 1};
+    return {tokens, plan_attention(config).tiles, config.splits};
 }
 
 } // namespace ptxgen::kernels

@@ -17,6 +17,10 @@ struct AttentionConfig {
     std::uint32_t warps = 8;  ///< of a CTA, at most; they share the positions
     /// Elements of q that a lane holds, at most, and as many of o and of rows in flight: each takes a register.
     std::uint32_t lane_elements = 64;
+    /// CTAs that share the positions of a token's heads, from 1 to 256: as many of them as leave each at least
+    /// split_positions, decided at run time; the others do nothing.
+    std::uint32_t splits = 1;
+    std::uint32_t split_positions = 128; ///< at least splits
 };
 
 /// How a CTA does its share. `lanes` neighbouring lanes hold a key row together, so a warp reads 32 / lanes positions
@@ -62,27 +66,50 @@ void emit_store_attention_part(KernelBuilder& k, const AttentionConfig& config, 
 /// What m starts from: below every score, and finite, so that no difference is a NaN.
 inline constexpr float lowest_score = -3.402823466e38f;
 
-/// One element of o / l over `count` parts (from 1). `m` and `l` point to the first part's scalars, `o` to its element;
-/// the next part's are `scalar_stride` and `o_stride` elements on. Parts may lie in shared or in global memory.
+/// One element of several parts together, as those of one.
+struct MergedPart {
+    Var<f32> m, l, o;
+};
+
+/// One element over `count` parts (from 1). `m` and `l` point to the first part's scalars, `o` to its element; the next
+/// part's are `scalar_stride` and `o_stride` elements on. Parts may lie in shared or in global memory.
 template <pointer_type P>
-Val<f32> emit_attention_combine(KernelBuilder& k, const Val<P>& m, const Val<P>& l, const Val<P>& o,
+MergedPart emit_attention_merge(KernelBuilder& k, const Val<P>& m, const Val<P>& l, const Val<P>& o,
                                 std::uint32_t scalar_stride, std::uint32_t o_stride, const Val<u32>& count) {
     auto top = k.var<f32>(lowest_score);
     k.for_<u32>(0, count, 1, [&](Var<u32>& i) { top = k.max(top, k.ld(m + i * scalar_stride)); });
-    auto norm = k.var<f32>(0.f), sum = k.var<f32>(0.f);
+    auto norm = k.var<f32>(0.f);
+    auto sum = k.var<f32>(0.f);
     k.for_<u32>(0, count, 1, [&](Var<u32>& i) {
         const auto at = i * scalar_stride;
-        const Val<f32> weight = k.ex2(k.ld(m + at) - top, approx);
+        const auto from_top = k.ld(m + at) - top;
+        const Val<f32> weight = k.ex2(from_top, approx);
         norm = k.fma(k.ld(l + at), weight, norm);
         sum = k.fma(k.ld(o + i * o_stride), weight, sum);
     });
-    return k.div(sum, norm);
+    return {std::move(top), std::move(norm), std::move(sum)};
+}
+
+/// The same, o / l.
+template <pointer_type P>
+Val<f32> emit_attention_combine(KernelBuilder& k, const Val<P>& m, const Val<P>& l, const Val<P>& o,
+                                std::uint32_t scalar_stride, std::uint32_t o_stride, const Val<u32>& count) {
+    const MergedPart merged = emit_attention_merge(k, m, l, o, scalar_stride, o_stride, count);
+    return k.div(merged.o, merged.l);
 }
 
 /// Kernel attention(q, k_cache, v_cache, out, position, tokens): CTA (t, tile) computes the tile's heads of token t at
-/// *position + t; q and out are f32 [tokens][heads][head_dim]. The cache holds that position and all before it.
+/// *position + t; q and out are f32 [tokens][heads][head_dim]. The cache holds that position and all before it. With
+/// splits > 1 the parameters `parts` and `arrivals` (attention_scratch()) come before `tokens`; the CTA of a token and
+/// tile that arrives last combines the parts.
 Result<Generated> attention(const AttentionConfig& config, std::optional<Target> target = {},
                             std::optional<PtxVersion> version = {});
+/// Elements of the buffers `parts` (f32) and `arrivals` (u32, zero before the first launch, and zero again behind every
+/// launch); both 0 if splits is 1.
+struct AttentionScratch {
+    std::uint64_t parts, arrivals;
+};
+AttentionScratch attention_scratch(const AttentionConfig& config, std::uint32_t tokens);
 Grid attention_grid(const AttentionConfig& config, std::uint32_t tokens);
 
 } // namespace ptxgen::kernels

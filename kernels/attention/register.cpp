@@ -60,6 +60,8 @@ std::vector<KernelSpec> attention_kernels() {
         ParameterSpec::integer("window", "positions that a token sees, its own included; 0: all", 0, 0, 1 << 20),
         ParameterSpec::real("scale", "factor of q·k before softmax", 0.125, -1e6, 1e6),
         ParameterSpec::integer("warps", "warps of a CTA, at most", 8, 1, 16),
+        ParameterSpec::integer("splits", "CTAs that share the positions, at most", 1, 1, 256),
+        ParameterSpec::integer("split-positions", "positions of each of them, at least", 128, 1, 1 << 20),
     };
     kernels[2].generate = [](const ParameterValues& values, std::optional<Target> target,
                              std::optional<PtxVersion> version) {
@@ -69,6 +71,8 @@ std::vector<KernelSpec> attention_kernels() {
         config.window = values.u32("window");
         config.scale = values.real("scale");
         config.warps = values.u32("warps");
+        config.splits = values.u32("splits");
+        config.split_positions = values.u32("split-positions");
         return attention(config, target, version);
     };
     return kernels;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/attention/attention.hpp"
 #include "kernels/model_shape.hpp"
 #include "ptxgen/base/result.hpp"
 #include "runtime/device.hpp"
@@ -27,9 +28,14 @@ struct Activations {
     /// Shares of the logits that are searched at once: enough for every multiprocessor of today's devices.
     static constexpr std::uint32_t best_parts = 128;
 
-    Status allocate(runtime::Device& device, const ModelShape& shape, std::uint32_t rows);
+    /// Parts of one token's attention, and the CTAs that have delivered theirs; see kernels::attention_scratch().
+    runtime::DevicePtr attention_parts = 0, attention_arrivals = 0;
+
+    Status allocate(runtime::Device& device, const ModelShape& shape, std::uint32_t rows,
+                    const kernels::AttentionScratch& attention_scratch);
     /// Device memory that allocate() takes.
-    static std::uint64_t bytes(const ModelShape& shape, std::uint32_t rows);
+    static std::uint64_t bytes(const ModelShape& shape, std::uint32_t rows,
+                               const kernels::AttentionScratch& attention_scratch);
 
     runtime::DevicePtr position() const { return state; }
     runtime::DevicePtr ids() const { return state + 4; }

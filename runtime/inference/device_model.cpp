@@ -8,10 +8,6 @@ namespace {
 
 constexpr std::uint32_t default_context = 4096;
 
-kernels::CacheType cache_type(const EngineOptions& options) {
-    return options.kv == KvType::f32 ? kernels::CacheType::f32 : kernels::CacheType::f16;
-}
-
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
 
 } // namespace
@@ -20,10 +16,15 @@ std::uint32_t context_of(const Model& model, const EngineOptions& options) {
     return options.context ? options.context : std::min(model.shape.context, default_context);
 }
 
-std::uint64_t DeviceModel::bytes(const Model& model, const EngineOptions& options) {
-    const std::uint32_t context = context_of(model, options);
-    return DeviceWeights::bytes(model) + KvCache(model.shape, context, cache_type(options)).bytes() +
-           RopeTables(model.shape, context).bytes();
+KvCache cache_of(const Model& model, const EngineOptions& options) {
+    return {model.shape, context_of(model, options),
+            options.kv == KvType::f32 ? kernels::CacheType::f32 : kernels::CacheType::f16};
+}
+
+std::uint64_t DeviceModel::bytes(const Model& model, const EngineOptions& options,
+                                 const runtime::DeviceProperties& /*properties*/) {
+    return DeviceWeights::bytes(model) + cache_of(model, options).bytes() +
+           RopeTables(model.shape, context_of(model, options)).bytes();
 }
 
 Result<std::shared_ptr<DeviceModel>> DeviceModel::create(runtime::Device& device, const Model& model,
@@ -31,20 +32,19 @@ Result<std::shared_ptr<DeviceModel>> DeviceModel::create(runtime::Device& device
                                                          const std::function<void(double)>& on_progress) {
     auto made = std::make_shared<DeviceModel>();
     made->shape = model.shape;
-    const std::uint32_t context = context_of(model, options);
     const double weight_bytes = static_cast<double>(std::max<std::uint64_t>(DeviceWeights::bytes(model), 1));
     auto weights = DeviceWeights::upload(device, model, [&](std::uint64_t done) {
         if (on_progress) on_progress(std::min(1.0, static_cast<double>(done) / weight_bytes));
     });
     if (!weights) return std::move(weights).error();
     made->weights = std::move(*weights);
-    made->cache = KvCache(model.shape, context, cache_type(options));
+    made->cache = cache_of(model, options);
     if (auto ok = made->cache.allocate(device); !ok) return ok.error();
     std::span<const float> factors;
     if (model.rope_freqs)
         factors = {reinterpret_cast<const float*>(model.rope_freqs->data),
                    static_cast<std::size_t>(model.shape.rope.dim / 2)};
-    made->rope = RopeTables(model.shape, context);
+    made->rope = RopeTables(model.shape, context_of(model, options));
     if (auto ok = made->rope.upload(device, factors); !ok) return ok.error();
     if (auto ok = device.stream().synchronize(); !ok) return ok.error();
     return made;

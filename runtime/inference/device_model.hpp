@@ -25,11 +25,15 @@ struct DeviceModel {
                                                        const EngineOptions& options,
                                                        const std::function<void(double)>& on_progress);
     /// Device memory that create() takes.
-    static std::uint64_t bytes(const Model& model, const EngineOptions& options);
+    static std::uint64_t bytes(const Model& model, const EngineOptions& options,
+                               const runtime::DeviceProperties& properties);
 };
 
 /// Positions that the cache holds: options.context, or the model's, at most 4096.
 std::uint32_t context_of(const Model& model, const EngineOptions& options);
+
+/// The cache for that, unallocated.
+KvCache cache_of(const Model& model, const EngineOptions& options);
 
 /// The errors of a context beyond the model's and of too little device memory: `needed` bytes against what is free.
 Status check_room(runtime::Device& device, const Model& model, const EngineOptions& options, std::uint64_t needed);

@@ -76,7 +76,8 @@ Result<std::unique_ptr<Engine>> create_engine(runtime::Device& device, const Mod
 Result<std::unique_ptr<Engine>> create_graph_engine(runtime::Device& device, const Model& model,
                                                     const EngineOptions& options = {});
 
-/// Device memory that create_graph_engine will take, in bytes.
-std::uint64_t graph_engine_bytes(const Model& model, const EngineOptions& options);
+/// Device memory that create_graph_engine will take on a device of these properties, in bytes.
+std::uint64_t graph_engine_bytes(const Model& model, const EngineOptions& options,
+                                 const runtime::DeviceProperties& properties);
 
 } // namespace ptxgen

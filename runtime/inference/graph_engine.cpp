@@ -18,6 +18,12 @@ std::uint32_t chunk_of(const Model& model, const EngineOptions& options) {
     return std::min(std::max(options.chunk, 1u), context_of(model, options));
 }
 
+kernels::AttentionScratch attention_scratch_of(const Model& model, const EngineOptions& options,
+                                               const runtime::DeviceProperties& properties) {
+    return kernels::attention_scratch(
+        attention_config(model.shape, cache_of(model, options).shape(), false, properties), 1);
+}
+
 /// Runs three plans: all layers for a chunk of a prompt; the output for one of its rows; and everything that a single
 /// token takes, from its id to the next one, which is recorded as a graph where the stream can record.
 class PlannedEngine final : public GraphEngine {
@@ -26,7 +32,8 @@ public:
         : device_(device), stream_(device.stream()), on_device_(std::move(model)), shape_(on_device_->shape),
           chunk_(chunk), kernels_(device) {}
 
-    Status initialise(const Model& model, const std::function<void(double)>& on_progress);
+    Status initialise(const Model& model, const kernels::AttentionScratch& scratch,
+                      const std::function<void(double)>& on_progress);
 
     Result<std::span<const float>> evaluate(std::span<const TokenId> ids) override;
     Status evaluate_all(std::span<const TokenId> ids, const OnLogits& on_logits) override;
@@ -84,11 +91,12 @@ private:
     std::uint64_t launches_ = 0;
 };
 
-Status PlannedEngine::initialise(const Model& model, const std::function<void(double)>& on_progress) {
+Status PlannedEngine::initialise(const Model& model, const kernels::AttentionScratch& scratch,
+                                 const std::function<void(double)>& on_progress) {
     const auto progress = [&](double share) {
         if (on_progress) on_progress(share);
     };
-    if (auto ok = buffers_.allocate(device_, shape_, chunk_); !ok) return ok;
+    if (auto ok = buffers_.allocate(device_, shape_, chunk_, scratch); !ok) return ok;
     auto drawn = device_.allocate_host(drawn_events_.size() * sizeof(Drawn), runtime::HostMemory::pinned);
     if (!drawn) return std::move(drawn).error();
     drawn_ = std::move(*drawn);
@@ -252,8 +260,9 @@ Result<std::uint32_t> PlannedEngine::generate(TokenId first, std::uint32_t max_t
 
 } // namespace
 
-std::uint64_t GraphEngine::bytes(const Model& model, const EngineOptions& options) {
-    return Activations::bytes(model.shape, chunk_of(model, options));
+std::uint64_t GraphEngine::bytes(const Model& model, const EngineOptions& options,
+                                 const runtime::DeviceProperties& properties) {
+    return Activations::bytes(model.shape, chunk_of(model, options), attention_scratch_of(model, options, properties));
 }
 
 Result<std::unique_ptr<GraphEngine>> GraphEngine::create(runtime::Device& device, const Model& model,
@@ -261,17 +270,21 @@ Result<std::unique_ptr<GraphEngine>> GraphEngine::create(runtime::Device& device
                                                          const EngineOptions& options,
                                                          const std::function<void(double)>& on_progress) {
     auto engine = std::make_unique<PlannedEngine>(device, std::move(on_device), chunk_of(model, options));
-    if (auto ok = engine->initialise(model, on_progress); !ok) return std::move(ok).error();
+    if (auto ok = engine->initialise(model, attention_scratch_of(model, options, device.properties()), on_progress);
+        !ok)
+        return std::move(ok).error();
     return std::unique_ptr<GraphEngine>(std::move(engine));
 }
 
-std::uint64_t graph_engine_bytes(const Model& model, const EngineOptions& options) {
-    return DeviceModel::bytes(model, options) + GraphEngine::bytes(model, options);
+std::uint64_t graph_engine_bytes(const Model& model, const EngineOptions& options,
+                                 const runtime::DeviceProperties& properties) {
+    return DeviceModel::bytes(model, options, properties) + GraphEngine::bytes(model, options, properties);
 }
 
 Result<std::unique_ptr<Engine>> create_graph_engine(runtime::Device& device, const Model& model,
                                                     const EngineOptions& options) {
-    if (auto ok = check_room(device, model, options, graph_engine_bytes(model, options)); !ok) return ok.error();
+    if (auto ok = check_room(device, model, options, graph_engine_bytes(model, options, device.properties())); !ok)
+        return ok.error();
     // Uploading dominates; compiling is the last tenth.
     const auto part_of_progress = [&options](double from, double share) -> std::function<void(double)> {
         if (!options.on_progress) return {};

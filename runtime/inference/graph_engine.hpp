@@ -18,7 +18,8 @@ public:
                                                        const EngineOptions& options,
                                                        const std::function<void(double)>& on_progress = {});
     /// Device memory that create() takes.
-    static std::uint64_t bytes(const Model& model, const EngineOptions& options);
+    static std::uint64_t bytes(const Model& model, const EngineOptions& options,
+                               const runtime::DeviceProperties& properties);
 
     /// Goes to a position up to which the cache has been filled, by this engine or another one. Error: beyond the
     /// context.

@@ -18,6 +18,23 @@ namespace ptxgen {
 
 using runtime::DevicePtr;
 
+kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels::KvCacheShape& cache, bool sliding,
+                                          const runtime::DeviceProperties& properties) {
+    kernels::AttentionConfig config;
+    config.cache = cache;
+    config.heads = shape.heads;
+    config.scale = shape.query_scale;
+    config.window = sliding ? shape.sliding_window : 0;
+    if (properties.is_emulator) return config;
+    // Two CTAs for each multiprocessor, as far as there are positions.
+    const std::uint32_t most_positions = sliding ? std::min(shape.sliding_window, cache.capacity) : cache.capacity;
+    const std::uint32_t wanted =
+        kernels::ceil_div(2 * properties.multiprocessors, kernels::plan_attention(config).tiles);
+    const std::uint32_t possible = kernels::ceil_div(most_positions, config.split_positions);
+    config.splits = std::clamp(std::min(wanted, possible), 1u, config.split_positions);
+    return config;
+}
+
 void PlanBuilder::add(const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
                       std::initializer_list<PlannedLaunch::Argument> arguments) {
     if (!status_) return;
@@ -73,12 +90,9 @@ void PlanBuilder::add_rope(DevicePtr x, std::uint32_t heads, bool sliding) {
 }
 
 void PlanBuilder::add_attention(std::uint32_t layer) {
-    const ModelShape& shape = model_.shape;
-    kernels::AttentionConfig config;
-    config.cache = on_device_.cache.shape();
-    config.heads = shape.heads;
-    config.scale = shape.query_scale;
-    config.window = shape.is_sliding(layer) ? shape.sliding_window : 0;
+    kernels::AttentionConfig config =
+        attention_config(model_.shape, on_device_.cache.shape(), model_.shape.is_sliding(layer), device_.properties());
+    if (token_tile_ > 1) config.splits = 1; // the tokens fill the device
     add(
         "kv_append", [=](auto target, auto version) { return kernels::kv_append(config.cache, target, version); },
         [](std::uint32_t tokens) { return kernels::kv_append_grid(tokens); },
@@ -88,14 +102,16 @@ void PlanBuilder::add_attention(std::uint32_t layer) {
          {"v_cache", on_device_.cache.values(layer)},
          {"position", buffers_.position()}});
     add(
-        fmt::format("attention {}", config.window),
+        fmt::format("attention {} splits {}", config.window, config.splits),
         [=](auto target, auto version) { return kernels::attention(config, target, version); },
         [config](std::uint32_t tokens) { return kernels::attention_grid(config, tokens); },
         {{"q", buffers_.q},
          {"k_cache", on_device_.cache.keys(layer)},
          {"v_cache", on_device_.cache.values(layer)},
          {"out", buffers_.attention},
-         {"position", buffers_.position()}});
+         {"position", buffers_.position()},
+         {"parts", buffers_.attention_parts},
+         {"arrivals", buffers_.attention_arrivals}});
 }
 
 void PlanBuilder::add_gate() {

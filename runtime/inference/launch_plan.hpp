@@ -14,6 +14,10 @@ namespace ptxgen {
 /// Launches in order.
 using LaunchPlan = std::vector<PlannedLaunch>;
 
+/// How a layer's attention is launched, with one token's positions split over enough CTAs to fill a GPU.
+kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels::KvCacheShape& cache, bool sliding,
+                                          const runtime::DeviceProperties& properties);
+
 /// Appends to a plan the launches that evaluate a model, one kernel for each operation. After the first error nothing
 /// more is appended; status() is that error.
 class PlanBuilder {

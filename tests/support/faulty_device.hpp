@@ -30,6 +30,7 @@ public:
     void seem_a_gpu() {
         properties_ = inner_.properties();
         properties_->is_emulator = false;
+        properties_->multiprocessors = 132;
     }
 
     const runtime::DeviceProperties& properties() const override {

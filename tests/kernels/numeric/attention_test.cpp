@@ -87,10 +87,25 @@ void check_attention(test::TestDevice& device, const AttentionConfig& config, st
     const auto q_at = device.upload(q), k_at = device.upload(k_data.bytes), v_at = device.upload(v_data.bytes);
     const auto out_at = device.allocate<float>(q.size());
     const auto position_at = device.upload(std::vector{position});
-    device.launch(attention(config), attention_grid(config, tokens + 1),
-                  {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(), tokens});
-    const auto found = device.download<float>(out_at, q.size());
-    CHECK(test::deviation(found, reference(config, q, k_data.values, v_data.values, position)) < 5e-6);
+    const auto expected = reference(config, q, k_data.values, v_data.values, position);
+    if (config.splits == 1) {
+        device.launch(
+            attention(config), attention_grid(config, tokens + 1),
+            {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(), tokens});
+        CHECK(test::deviation(device.download<float>(out_at, q.size()), expected) < 5e-6);
+        return;
+    }
+    const AttentionScratch scratch = attention_scratch(config, tokens);
+    const auto parts = device.allocate<float>(scratch.parts);
+    const auto arrivals = device.upload(std::vector<std::uint32_t>(scratch.arrivals));
+    for (int again = 0; again < 2; again++) { // with what the launch before has left there
+        device.launch(attention(config), attention_grid(config, tokens + 1),
+                      {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(),
+                       parts.address(), arrivals.address(), tokens});
+        CHECK(test::deviation(device.download<float>(out_at, q.size()), expected) < 5e-6);
+        CHECK((device.download<std::uint32_t>(arrivals, scratch.arrivals) ==
+               std::vector<std::uint32_t>(scratch.arrivals)));
+    }
 }
 
 AttentionConfig shape(std::uint32_t heads, std::uint32_t kv_heads, std::uint32_t head_dim,
@@ -160,6 +175,23 @@ TEST_CASE("attention works at every number of positions around its splits") {
             check_attention(device, shape(6, 2, 64), position, 1);
         check_attention(device, shape(6, 2, 64), 0, 70);
         check_attention(device, shape(2, 2, 40), 250, 50);
+    }
+}
+
+TEST_CASE("attention split over CTAs gives the same at every number of positions") {
+    const auto split = [](AttentionConfig config, std::uint32_t splits, std::uint32_t positions) {
+        config.splits = splits;
+        config.split_positions = positions;
+        return config;
+    };
+    for (auto& device : test::test_devices()) {
+        for (const std::uint32_t position : {0u, 1u, 7u, 8u, 9u, 15u, 16u, 63u, 64u, 65u, 100u, 255u, 298u}) {
+            check_attention(device, split(shape(6, 2, 64), 8, 8), position, 1);
+            check_attention(device, split(shape(4, 1, 80, CacheType::f16, 40), 5, 16), position, 1);
+        }
+        check_attention(device, split(shape(6, 3, 33), 3, 10), 0, 40);
+        check_attention(device, split(shape(2, 1, 256, CacheType::f16), 16, 16), 250, 3);
+        check_attention(device, split(shape(4, 2, 64), 4, 20), 290, 2, 300);
     }
 }
 

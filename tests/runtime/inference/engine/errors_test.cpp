@@ -79,7 +79,7 @@ TEST_CASE("too little device memory is said before any work, with what is needed
     const Model model = test::load_tiny(folder, test::tiny_model("qwen2-k"));
     const EngineOptions options{.context = 64};
     const auto small = emulator(std::uint64_t{1} << 20);
-    REQUIRE(graph_engine_bytes(model, options) > std::uint64_t{1} << 20);
+    REQUIRE(graph_engine_bytes(model, options, small->properties()) > std::uint64_t{1} << 20);
     test::FaultyDevice device(*small);
     const std::string message = error_of(create_graph_engine(device, model, options));
     CHECK_MESSAGE(is_one_line_with(message, {"MiB", "free"}), message);
@@ -98,7 +98,7 @@ TEST_CASE("graph_engine_bytes is what the engine allocates, and all of it is fre
             {
                 const auto engine = test::make_engine(device, model, options);
                 (void)test::last_logits(*engine, test::tiny_prompt(model.shape.vocab, 20));
-                const std::uint64_t said = graph_engine_bytes(model, options);
+                const std::uint64_t said = graph_engine_bytes(model, options, device.properties());
                 CHECK(device.peak_bytes() <= said);
                 CHECK(said <= device.peak_bytes() + device.peak_bytes() / 10);
             }

@@ -48,6 +48,32 @@ TEST_CASE("generate goes on where evaluate stopped and the other way round, also
     CHECK(std::vector(found.begin(), found.begin() + 20) == expected);
 }
 
+TEST_CASE("attention split over CTAs, as on a GPU, leaves the logits the reference's") {
+    const test::TemporaryFolder folder;
+    for (const char* name : {"qwen3", "gemma3"}) {
+        CAPTURE(name);
+        const Model model = test::load_tiny(folder, test::tiny_model(name));
+        const auto inner = runtime::create_emulator();
+        test::FaultyDevice gpu(*inner);
+        gpu.seem_a_gpu();
+        const EngineOptions options{.context = 300};
+        REQUIRE(graph_engine_bytes(model, options, gpu.properties()) >
+                graph_engine_bytes(model, options, inner->properties()));
+        const auto engine = test::make_engine(gpu, model, options);
+        const auto ids = test::tiny_prompt(model.shape.vocab, 264);
+        const auto expected = test::ReferenceForward(model).evaluate(ids);
+        const std::size_t vocab = model.shape.vocab, prompt = 254;
+        (void)test::last_logits(*engine, std::span(ids).first(prompt));
+        std::vector<float> found;
+        for (std::size_t i = prompt; i < ids.size(); i++) {
+            const auto row = test::last_logits(*engine, std::span(ids).subspan(i, 1));
+            found.insert(found.end(), row.begin(), row.end());
+        }
+        const auto tail = std::vector(expected.end() - static_cast<std::ptrdiff_t>(found.size()), expected.end());
+        CHECK(test::row_difference<double>(found, tail, vocab) <= 1e-4);
+    }
+}
+
 TEST_CASE("a token is one graph, its kernels counted, and takes one round of copies") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
