@@ -149,6 +149,11 @@ Finished ptxgen_run(std::vector<std::string> arguments, const RunOptions& option
     return run(arguments, options);
 }
 
+Finished ptxgen_bench(std::vector<std::string> arguments, const RunOptions& options) {
+    arguments.insert(arguments.begin(), PTXGEN_BIN_DIR "/ptxgen-bench");
+    return run(arguments, options);
+}
+
 std::string not_one_clear_error(const Finished& finished, std::initializer_list<std::string_view> parts) {
     const auto complaint = [&](std::string_view what) {
         return fmt::format("{}; exit code {}, signal {}, standard error: {}", what, finished.code, finished.signal,

@@ -35,6 +35,7 @@ Finished run(const std::vector<std::string>& arguments, const RunOptions& option
 /// The built tools (of this build tree), by the words behind the program's name.
 Finished ptxgen_tool(std::vector<std::string> arguments, const RunOptions& options = {});
 Finished ptxgen_run(std::vector<std::string> arguments, const RunOptions& options = {});
+Finished ptxgen_bench(std::vector<std::string> arguments, const RunOptions& options = {});
 
 /// Empty if the program ended with this code and one line "error: …" on standard error that has all these parts, and
 /// nothing on standard output; or else what happened.

@@ -11,5 +11,6 @@ using ExitWith = std::function<void(int)>;
 /// Each adds one benchmark: its subcommand with options and what runs when it is given.
 void add_emulator(CLI::App& app, const ExitWith& exit_with);
 void add_stream(CLI::App& app, const ExitWith& exit_with);
+void add_synth(CLI::App& app, const ExitWith& exit_with);
 
 } // namespace ptxgen::tools

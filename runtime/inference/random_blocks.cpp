@@ -1,4 +1,4 @@
-#include "tests/support/quant_blocks.hpp"
+#include "runtime/inference/random_blocks.hpp"
 
 #include "ptxgen/base/float16.hpp"
 
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace ptxgen::test {
+namespace ptxgen {
 namespace {
 
 /// Where a block keeps its f16 scale and minimum (-1: none), and how they relate to the values when all other bytes are
@@ -100,4 +100,4 @@ std::vector<std::byte> random_blocks(TensorType type, std::uint64_t elements, Ra
     return bytes;
 }
 
-} // namespace ptxgen::test
+} // namespace ptxgen
