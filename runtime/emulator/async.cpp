@@ -17,11 +17,6 @@ constexpr u32 count_bits = 20, tx_bits = 21;
 constexpr u64 count_mask = (u64{1} << count_bits) - 1;
 constexpr s64 tx_limit = (s64{1} << 20) - 1;
 
-struct MbarrierState {
-    u64 expected, pending;
-    s64 tx;
-    bool phase;
-};
 MbarrierState unpack(u64 word) {
     const auto tx = static_cast<s64>(word >> (2 * count_bits) << (64 - tx_bits)) >> (64 - tx_bits);
     return {word & count_mask, (word >> count_bits) & count_mask, tx, ((word >> 61) & 1) != 0};
@@ -125,6 +120,11 @@ u8* bulk_range(Warp& w, const Inst* i, int lane, bool global, u64 address, u64 b
 }
 
 } // namespace
+
+std::optional<MbarrierState> read_mbarrier(const u8* at) {
+    const u64 word = load_word(at);
+    return (word & mark_mask) == mark ? std::optional(unpack(word)) : std::nullopt;
+}
 
 void deliver(const AsyncTarget& target, const u8* data, u64 bytes, const Origin& origin) {
     Cta& cta = *target.cta;

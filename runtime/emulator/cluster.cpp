@@ -1,3 +1,4 @@
+#include "runtime/emulator/clc.hpp"
 #include "runtime/emulator/cta.hpp"
 
 #include <fmt/format.h>
@@ -32,6 +33,7 @@ std::unique_ptr<Cluster> start_cluster(Launch& launch, Worker& worker, u64 id) {
         worker.pool.pop_back();
         start_cta(*cluster->ctas.back(), *cluster, rank);
     }
+    if (launch.clc && launch.options->checks) watch_cluster(*cluster);
     ++worker.events;
     launch.activity.fetch_add(1);
     return cluster;
@@ -54,6 +56,7 @@ bool end_cta(Cta& cta) {
     --cluster.live_ctas;
     ++cta.worker->events;
     launch.activity.fetch_add(1);
+    if (cluster.clc && !unwatch_cta(cta)) return false;
     for (const auto& operation : cluster.operations) {
         if (!launch.options->checks || !operation->reaches(cta)) continue;
         report(*operation->origin.warp, operation->origin.inst, operation->origin.lane, "asynccheck",
@@ -75,6 +78,7 @@ void release_cluster(std::unique_ptr<Cluster> cluster) {
         worker.pool.push_back(std::move(cta));
     }
     cluster->ctas.clear();
+    cluster->clc.reset();
     worker.cluster_pool.push_back(std::move(cluster));
 }
 

@@ -1,3 +1,4 @@
+#include "runtime/emulator/clc.hpp"
 #include "runtime/emulator/cta.hpp"
 
 #include <fmt/format.h>
@@ -236,6 +237,10 @@ void run_tracking(Warp& w) {
             }
             if (guarded) lanes &= pred(w, i->guard) ^ i->flip;
         }
+        if (w.clc && !watch_before(w, i, lanes)) {
+            stop_at(w, i, Stop::fault);
+            return;
+        }
         for (const u32 offset : trace.uses)
             if (const u32 bad = undefined_of(w, offset) & lanes) {
                 fault(w, i, std::countr_zero(bad), "initcheck", "uses a value that was never written");
@@ -258,7 +263,13 @@ void run_tracking(Warp& w) {
         } else {
             for (const u32 offset : trace.writes) w.undefined[offset / 64] &= ~lanes;
         }
+        const Inst* const executed = i;
         i = i->run[w.mode](w, i);
+        const bool done = i || (w.stop != Stop::fault && w.pc != executed);
+        if (w.clc && done && !watch_after(w, executed, lanes)) {
+            stop_at(w, executed, Stop::fault);
+            return;
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 #include "runtime/emulator/cta.hpp"
+#include "runtime/emulator/clc.hpp"
 
 #include <fmt/format.h>
 
@@ -141,14 +142,13 @@ void report_stuck(WarpState& w) {
     }
 }
 
-/// CTA `rank` of cluster `id`, as %ctaid.
+} // namespace
+
 Dim3 cta_position(const Launch& launch, u64 id, u32 rank) {
     const Dim3 &c = launch.cluster, &grid = launch.config.grid;
     const Dim3 at = position(id, {grid.x / c.x, grid.y / c.y, grid.z / c.z}), in = position(rank, c);
     return {at.x * c.x + in.x, at.y * c.y + in.y, at.z * c.z + in.z};
 }
-
-} // namespace
 
 bool is_ready(WarpState& w) {
     if (w.splits.empty() || w.blocked) return false;

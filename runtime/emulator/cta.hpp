@@ -11,6 +11,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,8 @@ struct Barrier {
 
 struct Launch;
 struct Cluster;
+struct ClcCluster;
+class ClcLedger;
 
 struct Cta {
     Launch* launch = nullptr;
@@ -135,6 +138,7 @@ struct Cluster {
     u32 arrived = 0;
     u64 phase = 0;
     std::vector<std::unique_ptr<AsyncOperation>> operations; ///< in flight, oldest first
+    std::shared_ptr<ClcCluster> clc;                         ///< what clccheck watches; nullptr: nothing
 };
 
 /// One kernel launch in progress, shared by its workers.
@@ -164,7 +168,8 @@ struct Launch {
     std::unique_ptr<Progress[]> progress; ///< by worker
     std::atomic<u64> executed{0};
     std::atomic<u64> virtual_time{0};
-    std::mutex mutex; ///< of findings
+    std::shared_ptr<ClcLedger> clc; ///< of kernels with cluster launch control
+    std::mutex mutex;               ///< of findings
     std::vector<Finding> findings;
 };
 
@@ -188,6 +193,8 @@ u32 line_of(const Program& program, const Inst* i);
 
 /// Prepares `cta` to run as number `rank` of its cluster, whose id is set.
 void start_cta(Cta& cta, Cluster& cluster, u32 rank);
+/// CTA `rank` of cluster `id`, as %ctaid.
+Dim3 cta_position(const Launch& launch, u64 id, u32 rank);
 /// Makes cluster `id` of the grid resident, with CTAs from the worker's pool.
 std::unique_ptr<Cluster> start_cluster(Launch& launch, Worker& worker, u64 id);
 /// A CTA's warps have all ended: its operations in flight are a finding, its instructions are counted. False after a
@@ -223,6 +230,15 @@ const Inst* interrupt(Warp& w, const Inst* next);
 void issue_async(Cta& cta, std::unique_ptr<AsyncOperation> operation);
 /// Completes operation `k` of a cluster.
 void complete_async(Cluster& cluster, std::size_t k);
+
+/// What an mbarrier's word says.
+struct MbarrierState {
+    u64 expected, pending; ///< arrivals
+    s64 tx;                ///< bytes that are expected and have not come
+    bool phase;            ///< parity of the current phase
+};
+/// Nothing if there is no mbarrier at this place in host memory.
+std::optional<MbarrierState> read_mbarrier(const u8* at);
 
 /// Lets splits that wait for barrier `id` go on.
 void complete_barrier(Cta& cta, u32 id);

@@ -142,6 +142,7 @@ struct Opcodes {
     static bool mbarrier(Decoder& d);
     static bool bulk_copy(Decoder& d);
     static bool cluster(Decoder& d);
+    static bool launch_control(Decoder& d);
     static bool synchronisation(Decoder& d);
     static bool lanes(Decoder& d);
     static bool matrix(Decoder& d);

@@ -212,9 +212,10 @@ Status Decoder::decode_instruction(u32 index) {
     const std::size_t first = program_->code.size();
     using Family = bool (*)(Decoder&);
     static constexpr Family families[] = {
-        Opcodes::arithmetic, Opcodes::bits,    Opcodes::comparison,      Opcodes::conversion, Opcodes::move,
-        Opcodes::memory,     Opcodes::atomic,  Opcodes::addresses,       Opcodes::async_copy, Opcodes::mbarrier,
-        Opcodes::bulk_copy,  Opcodes::cluster, Opcodes::synchronisation, Opcodes::lanes,      Opcodes::matrix};
+        Opcodes::arithmetic,    Opcodes::bits,    Opcodes::comparison,      Opcodes::conversion, Opcodes::move,
+        Opcodes::memory,        Opcodes::atomic,  Opcodes::addresses,       Opcodes::async_copy, Opcodes::mbarrier,
+        Opcodes::bulk_copy,     Opcodes::cluster, Opcodes::synchronisation, Opcodes::lanes,      Opcodes::matrix,
+        Opcodes::launch_control};
     bool known = false;
     for (const Family family : families)
         if (error_.empty() && family(*this)) {

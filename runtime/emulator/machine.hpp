@@ -28,6 +28,7 @@ struct Warp;
 struct Inst;
 struct Cta;
 struct Worker;
+struct WatchedWarp;
 
 /// Executes one instruction and returns the next one, or nullptr after setting Warp::stop.
 using Handler = const Inst* (*)(Warp&, const Inst*);
@@ -120,6 +121,7 @@ struct Warp {
     const Allocation** cache; ///< last allocation by instruction
     Cta* cta;
     Worker* worker;
+    WatchedWarp* clc; ///< what clccheck watches; nullptr: nothing
 };
 
 template <class T>

@@ -56,6 +56,7 @@ struct Program {
     std::vector<u32> param_offsets;
     u32 max_threads = 1024; ///< of .maxntid
     bool needs_cluster = false;
+    bool uses_clc = false; ///< has clusterlaunchcontrol
 };
 
 /// Decodes a kernel for one build of the handlers. Fails at the first instruction that the emulator does not execute,

@@ -1,3 +1,4 @@
+#include "runtime/emulator/clc.hpp"
 #include "runtime/emulator/cta.hpp"
 
 #include <fmt/format.h>
@@ -53,6 +54,7 @@ u64 state_of(const std::vector<Cta*>& ctas) {
 }
 
 void report_deadlock(Launch& launch, const std::vector<Cta*>& ctas, std::string_view why) {
+    if (explain_deadlock(ctas)) return;
     Finding f;
     f.rule = "deadlock";
     f.message = fmt::format("{}: {}", why, describe_waits(ctas));
