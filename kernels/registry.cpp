@@ -19,6 +19,7 @@ std::vector<KernelSpec> gemv_kernels();
 std::vector<KernelSpec> matmul_kernels();
 std::vector<KernelSpec> norm_kernels();
 std::vector<KernelSpec> quantize_kernels();
+std::vector<KernelSpec> ring_kernels();
 std::vector<KernelSpec> sampling_kernels();
 
 namespace {
@@ -35,6 +36,7 @@ std::vector<KernelSpec> all_kernels() {
     add(matmul_kernels());
     add(norm_kernels());
     add(quantize_kernels());
+    add(ring_kernels());
     add(sampling_kernels());
     std::sort(kernels.begin(), kernels.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     return kernels;

@@ -38,6 +38,31 @@ std::optional<RingPlan> ring_plan(std::span<const TensorType> types, std::uint32
 /// Makes the barriers, by one thread; the CTA's barrier must follow before anybody uses them.
 void emit_ring_init(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring);
 
+/// A place in the ring: the next stage of a producer, or of a group of consumers.
+class RingCursor {
+public:
+    /// Starts at stage `first`; the first wait is for `parity` to have completed.
+    RingCursor(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring, const Val<u32>& first,
+               std::uint32_t parity);
+    /// The stage's barriers.
+    Val<shared_ptr<u64>> full() const;
+    Val<shared_ptr<u64>> empty() const;
+    void wait(const Val<shared_ptr<u64>>& barrier);
+    /// What to add the place to, so that it is the address `offset` bytes into the stage.
+    Val<u32> base(const Val<u32>& offset);
+    Val<shared_ptr<u8>> address(const Val<u32>& base);
+    /// `stages` further on.
+    void advance(std::uint32_t stages);
+
+private:
+    KernelBuilder k_;
+    RingPlan plan_;
+    Val<shared_ptr<u8>> ring_;
+    Val<u32> end_;     ///< address behind the full barriers
+    Var<u32> barrier_; ///< address of the stage's full barrier, from which everything else follows
+    Var<u32> phase_;
+};
+
 /// The producer's place in the ring; goes on from segment to segment. One thread of the kernel runs it.
 class RingProducer {
 public:
@@ -48,10 +73,7 @@ public:
 private:
     KernelBuilder k_;
     RingPlan plan_;
-    Val<shared_ptr<u8>> ring_;
-    Var<u32> stage_;   ///< byte offset of the next stage
-    Var<u32> barrier_; ///< byte offset of its barriers among the full or the empty ones
-    Var<u32> phase_;   ///< parity to wait for on the empty barrier
+    RingCursor cursor_;
 };
 
 /// A consumer warp's place in the ring. Every segment that the producer streams must be consumed by all 16 warps: one
@@ -61,11 +83,12 @@ public:
     /// `warp` < 16 is uniform in the warp.
     RingConsumer(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring, const Val<u32>& warp,
                  const RingLane& lane);
-    /// Address of this warp's units of a type, before the stage's offset: to be kept over a segment.
-    Val<shared_ptr<const u8>> base(std::uint32_t unit_bytes) const;
-    /// Waits for the next stage. Its unit is at base() + offset().
+    /// For address(): where this warp's units of unit_bytes bytes are; to be kept over a segment.
+    Val<u32> base(std::uint32_t unit_bytes);
+    /// Waits for the next stage.
     void wait();
-    const Var<u32>& offset() const { return stage_; }
+    /// The unit in it.
+    Val<shared_ptr<const u8>> address(const Val<u32>& base);
     /// Gives the stage back and goes to the next. All lanes must have read what they need.
     void release();
 
@@ -75,10 +98,9 @@ public:
 private:
     KernelBuilder k_;
     RingPlan plan_;
-    Val<shared_ptr<u8>> ring_;
-    Val<u32> warp_;
+    Val<u32> warp_, warp_in_group_;
     Pred first_lane_;
-    Var<u32> stage_, barrier_, phase_;
+    RingCursor cursor_;
 };
 
 } // namespace ptxgen::kernels

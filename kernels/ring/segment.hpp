@@ -11,7 +11,7 @@
 namespace ptxgen::kernels {
 
 struct RingSegment {
-    const RingProduct* product = nullptr;
+    RingProduct* product = nullptr;
     std::uint32_t super_blocks = 1; ///< of a row
     std::uint32_t tokens = 1;       ///< that share the units: 1 … 8
     std::uint32_t max_tiles = 1;    ///< that the partial sums have room for
@@ -36,8 +36,8 @@ void emit_ring_segment(KernelBuilder& k, const RingSegment& segment, RingConsume
 
 /// The same without a ring: warps load their units from global memory, `units` being the segment's first one.
 void emit_direct_segment(KernelBuilder& k, const RingSegment& segment, const Val<global_ptr<const u8>>& units,
-                         const Val<u32>& warp, const RingLane& lane, const Val<shared_ptr<u8>>& records,
-                         const Val<shared_ptr<f32>>& partials, const Val<u32>& tiles);
+                         const Val<u32>& warp, const Val<shared_ptr<u8>>& records, const Val<shared_ptr<f32>>& partials,
+                         const Val<u32>& tiles);
 
 /// The product of row `row` (16 · tile + row of the tile) with token `token`'s activations.
 Val<f32> emit_ring_row(KernelBuilder& k, const RingSegment& segment, const Val<shared_ptr<f32>>& partials,

@@ -3,8 +3,8 @@
 #include "kernels/ring/activations.hpp"
 #include "kernels/ring/format.hpp"
 
+#include <functional>
 #include <memory>
-#include <optional>
 #include <vector>
 
 namespace ptxgen::kernels {
@@ -15,10 +15,12 @@ enum class RingDots {
     dp4a ///< anywhere
 };
 
-/// What a lane knows of itself in all products of a kernel. The values are opaque to ptxas, which would compute them
-/// again in every round of the loops otherwise.
+/// A copy of `value` that ptxas cannot compute again, as it would in every round of a loop. All 32 lanes take part.
+Val<u32> emit_opaque(KernelBuilder& k, const Val<u32>& value);
+
+/// What a lane knows of itself in all products of a kernel.
 struct RingLane {
-    RingLane(KernelBuilder& k, RingDots dots);
+    RingLane(KernelBuilder& k, RingDots how);
 
     RingDots dots;
     Val<u32> lane;  ///< 0 … 31
@@ -36,59 +38,89 @@ struct RingUnit {
 
 /// A record in registers, as one lane needs it.
 struct RingActivations {
-    std::vector<Var<u32>> words; ///< 2 (mma), 16 masked ones (mma, held), 16 (dp4a)
     bool held = false;           ///< the B operands are masked once, not in every product
+    std::vector<Var<u32>> words; ///< 2 (mma), 16 masked ones (mma, held), 16 (dp4a)
     std::vector<Var<f32>> scales;
 };
 
 /// Products of units of one type. Emits into the kernel; holds what stays the same from unit to unit.
 class RingProduct {
 public:
-    RingProduct(KernelBuilder& k, const RingFormat& format, const RingLane& lane);
     virtual ~RingProduct() = default;
 
     const RingFormat& format() const { return format_; }
+    const RingLane& lane() const { return lane_; }
 
     /// Registers for a unit, unassigned.
-    RingUnit unit() const;
+    RingUnit unit();
     /// Loads a unit; `at` is its first byte.
-    void load(RingUnit& unit, const Val<shared_ptr<const u8>>& at) const;
-    void load(RingUnit& unit, const Val<global_ptr<const u8>>& at) const;
+    void load(RingUnit& unit, const Val<shared_ptr<const u8>>& at);
+    void load(RingUnit& unit, const Val<global_ptr<const u8>>& at);
 
     /// Registers for a record. `held` where a record serves many units: 14 more registers, 16 fewer instructions a
     /// unit.
-    RingActivations activations(bool held) const;
-    void load(RingActivations& activations, const Val<shared_ptr<const u8>>& record) const;
+    RingActivations activations(bool held);
+    void load(RingActivations& activations, const Val<shared_ptr<u8>>& record);
 
-    /// Adds this lane's share of the unit's products with each token's activations to sums[token]: of row g to [0] and
-    /// of row g + 8 to [1]; the shares of the four lanes of a group make the row's. All lanes of the warp take part.
-    /// finish() must be applied to the sum of the shares.
+    /// Adds this lane's share of the unit's products to the sums: of row g to [0] and of row g + 8 to [1]; the shares
+    /// of the four lanes of a group make the row's. All lanes of the warp take part.
     using Sums = std::array<Var<f32>, 2>;
-    void accumulate(const RingUnit& unit, const std::vector<RingActivations>& activations,
-                    std::vector<Sums>& sums) const;
-    /// A power of two that the shares lack.
+    void accumulate(const RingUnit& unit, const RingActivations& activations, Sums& sums);
+    /// The same for several tokens, bit for bit: `load_token(t)` is called for one after the other and loads its
+    /// activations.
+    void accumulate(const RingUnit& unit, std::vector<Sums>& sums,
+                    const std::function<const RingActivations&(std::uint32_t t)>& load_token);
+    /// A power of two by which rows have to be multiplied in the end.
     float finish() const { return finish_; }
 
 protected:
-    /// Scales (and minima) of a unit as floats or as the type wants them.
+    /// Words that a lane loads: `words` of them at offset + lane · lane_stride + group · group_stride.
+    struct HeaderLoad {
+        std::uint32_t offset, lane_stride, group_stride, words;
+        bool half = false; ///< 16 bits, widened
+    };
+    /// A unit's scales and minima as the type's sums take them.
     struct Header {
         std::vector<Val<f32>> floats;
         std::vector<Val<s32>> integers;
     };
-    /// A header's loads: byte offset in the unit, byte stride by lane or by group, words.
-    struct HeaderLoad {
-        std::uint32_t offset, lane_stride, group_stride, bytes;
-    };
+    using Dots = std::vector<Val<s32>>;
+
+    RingProduct(KernelBuilder& k, const RingFormat& format, const RingLane& lane)
+        : k_(k), format_(format), lane_(lane) {}
+    /// For types whose sub-blocks have 32 columns: dots are to come as floats, raised by raised_by(parity).
+    void raise_dots();
+    /// 1.5 · 2^(23 − shift), to which adding code-scaled integers gives the dots of unscaled codes as floats.
+    float raised_by(std::uint32_t parity) const;
+
     virtual std::vector<HeaderLoad> header_loads() const = 0;
-    virtual Header header(const RingUnit& unit) const = 0;
-    /// dots: columns 2q and 2q + 1 of row g, then of row g + 8; a second such four where sub-blocks have 16 columns.
-    virtual void combine(const RingUnit& unit, const Header& header, const std::vector<Val<s32>>& dots,
-                         const RingActivations& activations, Sums& sums) const = 0;
+    virtual void load_scales(RingActivations& activations, const Val<shared_ptr<u8>>& record);
+    virtual std::size_t scale_count() const { return 4; }
+    virtual bool sixteen_columns() const { return false; }
+    /// `shared`: whether several tokens use it.
+    virtual Header header(const RingUnit& unit, bool shared) = 0;
+    /// dots: sub-blocks 2q and 2q + 1 of row g, then of row g + 8; with sub-blocks of 16 columns, 8 + 2q and 9 + 2q
+    /// follow.
+    virtual void combine(const Header& header, const Dots& dots, const RingActivations& activations, Sums& sums) = 0;
 
     KernelBuilder k_;
     RingFormat format_;
     const RingLane& lane_;
     float finish_ = 1;
+
+private:
+    template <class Pointer>
+    void load_from(RingUnit& unit, const Val<Pointer>& at);
+    std::vector<Val<u32>> output(const RingUnit& unit, std::uint32_t j);
+    Val<u32> operand_b(const RingActivations& activations, std::uint32_t j, std::uint32_t half);
+    /// Operand A of output j: as unpacked for several tokens, or unpacked now.
+    using Outputs = std::vector<std::vector<Val<u32>>>;
+    Dots dots(const Outputs& unpacked, const RingUnit& unit, const RingActivations& activations);
+    Dots dots_by_mma(const Outputs& unpacked, const RingUnit& unit, const RingActivations& activations);
+    Dots dots_by_dp4a(const Outputs& unpacked, const RingUnit& unit, const RingActivations& activations);
+    std::vector<Val<s32>> deal(const std::vector<Val<s32>>& shares);
+
+    std::vector<Val<s32>> initial_; ///< of the accumulators
 };
 
 std::unique_ptr<RingProduct> ring_product(KernelBuilder& k, TensorType type, const RingLane& lane);

@@ -1,0 +1,282 @@
+#include "kernels/ring/gemv_ring.hpp"
+
+#include "kernels/dequant/unit_decoder.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <fmt/format.h>
+
+namespace ptxgen::kernels {
+namespace {
+
+constexpr Target bulk_target{90, TargetVariant::plain};
+constexpr Target mma_target{80, TargetVariant::plain};
+
+/// The configuration with everything decided.
+struct Layout {
+    GemvRingConfig config;
+    bool bulk = false;
+    RingDots dots = RingDots::dp4a;
+    RingShape shape;
+    std::uint32_t super_blocks = 0, ctas = 0;
+    std::uint32_t max_tiles = 0; ///< of a pass
+    bool one_pass = false;
+    RingPlan plan;
+    std::uint32_t records_at = 0, partials_at = 0, shared_bytes = 0;
+
+    std::uint32_t most_tiles() const { return ceil_div(shape.tiles, ctas); }
+    std::uint32_t threads() const { return bulk ? ring_threads : 32 * ring_warps; }
+};
+
+Status check(const GemvRingConfig& config) {
+    if (!ring_format(config.type))
+        return Error{fmt::format("there is no ring format for weights of type {}", name(config.type))};
+    if (auto status = check_range("rows", config.rows, 1, max_rows); !status) return status;
+    if (auto status = check_range("cols", config.cols, 1, max_cols); !status) return status;
+    const TensorTypeInfo& info = tensor_type_info(config.type);
+    if (config.cols % info.block_elements != 0)
+        return Error{
+            fmt::format("cols must be a multiple of {} for {}, not {}", info.block_elements, info.name, config.cols)};
+    if (auto status = check_range("token-tile", config.token_tile, 1, 8); !status) return status;
+    if (auto status = check_range("ctas", config.ctas, 1, 65535); !status) return status;
+    if (!std::has_single_bit(config.stage_units) || config.stage_units > ring_warps)
+        return Error{fmt::format("stage-units must be 1, 2, 4, 8 or 16, not {}", config.stage_units)};
+    return check_range("stages", config.stages, 0, 64);
+}
+
+/// Divides shared memory: activations, partial sums (twice, where a CTA needs several passes), the ring in what is
+/// left.
+Result<Layout> lay_out(const GemvRingConfig& config, std::optional<Target> target) {
+    if (auto status = check(config); !status) return status.error();
+    Layout layout;
+    layout.config = config;
+    const bool has_bulk = target && target->provides(bulk_target), has_mma = target && target->provides(mma_target);
+    layout.bulk = config.source == RingSource::bulk || (config.source == RingSource::automatic && has_bulk);
+    layout.dots = config.dots.value_or(has_mma || (layout.bulk && !target) ? RingDots::mma : RingDots::dp4a);
+    layout.shape = ring_shape(config.rows, config.cols);
+    layout.super_blocks = layout.shape.super_blocks;
+    layout.ctas = std::min(config.ctas, layout.shape.tiles);
+
+    RingSegment segment;
+    segment.super_blocks = layout.super_blocks;
+    segment.tokens = config.token_tile;
+    const std::uint32_t granularity = segment.pass_granularity();
+    const std::uint64_t records = std::uint64_t{segment.tokens} * layout.super_blocks * ring_record_bytes;
+    const std::uint64_t tile_bytes = std::uint64_t{segment.tokens} * segment.tile_bytes();
+    const auto too_small = [&](std::uint64_t needed) {
+        return Error{
+            fmt::format("{} columns of {} for {} tokens need {} bytes of shared memory for activations, partial "
+                        "sums and the ring, but a CTA has {}; use a smaller token-tile",
+                        config.cols, name(config.type), config.token_tile, needed, config.shared_bytes)};
+    };
+    // A fifth of the memory for partial sums, if that many tiles are needed at all.
+    const std::uint64_t wanted = config.shared_bytes / 5 / (2 * tile_bytes) / granularity * granularity;
+    layout.max_tiles = static_cast<std::uint32_t>(std::max<std::uint64_t>(wanted, granularity));
+    layout.one_pass = layout.most_tiles() <= layout.max_tiles;
+    if (layout.one_pass) layout.max_tiles = layout.most_tiles();
+    const std::uint64_t partials = (layout.one_pass ? 1 : 2) * layout.max_tiles * tile_bytes;
+    const std::uint64_t records_end = (records + 127) / 128 * 128;
+    const std::uint64_t front = (records_end + partials + 127) / 128 * 128;
+    layout.partials_at = static_cast<std::uint32_t>(records_end);
+    layout.shared_bytes = static_cast<std::uint32_t>(front);
+    if (!layout.bulk) {
+        if (front > config.shared_bytes) return too_small(front);
+        return layout;
+    }
+    const RingFormat format = *ring_format(config.type);
+    const std::uint32_t left =
+        front < config.shared_bytes ? static_cast<std::uint32_t>(config.shared_bytes - front) : 0;
+    const auto plan = ring_plan(std::array{config.type}, left, config.stage_units, config.stages ? config.stages : 64);
+    if (!plan) return too_small(front + ring_warps * (format.unit_bytes + 16));
+    layout.plan = *plan;
+    if (config.stages != 0 && layout.plan.stages != config.stages)
+        return Error{fmt::format("stages must be a multiple of {} and at most {} here, not {}", plan->groups(),
+                                 ring_plan(std::array{config.type}, left, config.stage_units)->stages, config.stages)};
+    // The ring first: bulk copies want the alignment.
+    const std::uint32_t ring = (layout.plan.bytes() + 127) / 128 * 128;
+    layout.records_at = ring;
+    layout.partials_at += ring;
+    layout.shared_bytes += ring;
+    return layout;
+}
+
+struct Operands {
+    Val<global_ptr<const u8>> weights;
+    Val<global_ptr<const f32>> x;
+    Val<global_ptr<f32>> y;
+    std::optional<Val<global_ptr<const f32>>> bias, residual;
+    Val<u32> tokens;
+};
+
+/// A CTA's row tiles: the first of `extra` CTAs have one more.
+struct Tiles {
+    Val<u32> first, count;
+};
+Tiles tiles_of(KernelBuilder& k, const Layout& layout) {
+    const std::uint32_t each = layout.shape.tiles / layout.ctas, extra = layout.shape.tiles % layout.ctas;
+    const Val<u32> cta = k.ctaid.x;
+    const auto before = k.min(cta, extra);
+    const auto first = k.mad_lo(cta, each, before);
+    const auto count = k.selp(k.imm<u32>(each + 1), k.imm<u32>(each), cta < extra);
+    return {first, count};
+}
+
+Val<global_ptr<const u8>> unit_address(KernelBuilder& k, const Layout& layout, const Val<global_ptr<const u8>>& weights,
+                                       const Val<u32>& tile) {
+    const std::uint64_t bytes = std::uint64_t{layout.super_blocks} * ring_format(layout.config.type)->unit_bytes;
+    return k.mad_lo(k.cvt<u64>(tile), bytes, weights.as<u64>()).as<global_ptr<const u8>>();
+}
+
+/// Every warp quantises the super-blocks w, w + 16 … of all tokens.
+void emit_activations(KernelBuilder& k, const Layout& layout, const Operands& operands, const Val<u32>& first_token,
+                      const Val<u32>& warp, const Val<u32>& lane, const Val<shared_ptr<u8>>& records) {
+    const std::uint32_t count = layout.config.token_tile * layout.super_blocks;
+    k.for_<u32>(warp, count, ring_warps, [&](Var<u32>& i) {
+        const Val<u32> index(i);
+        const auto token = layout.config.token_tile == 1 ? k.imm<u32>(0) : index / layout.super_blocks;
+        const auto super_block = layout.config.token_tile == 1 ? index : index % layout.super_blocks;
+        // Tokens beyond the last repeat it and are not stored.
+        const auto wanted = first_token + token;
+        const auto existing = k.min(wanted, operands.tokens - 1U);
+        const auto x = k.mad_wide(existing, layout.config.cols * 4, operands.x.as<u64>()).as<global_ptr<const f32>>();
+        const auto values = emit_record_values(k, x, layout.config.cols, super_block, lane);
+        const auto record = k.mad_lo(index, ring_record_bytes, records.as<u32>()).as<shared_ptr<u8>>();
+        emit_quantize_record(k, values, record, lane);
+    });
+}
+
+/// Rows of a pass from the partial sums to y, by the consumers' threads.
+void emit_rows(KernelBuilder& k, const Layout& layout, const RingSegment& segment, const Operands& operands,
+               const Val<shared_ptr<f32>>& partials, const Val<u32>& first_tile, const Val<u32>& tiles,
+               const Val<u32>& first_token, const Val<u32>& thread) {
+    const auto first_row = first_tile << 4U;
+    const auto rows = tiles << 4U;
+    const auto behind = k.imm<u32>(layout.config.rows) - first_row;
+    const auto existing = k.min(rows, behind);
+    k.for_<u32>(thread, existing, 32 * ring_warps, [&](Var<u32>& i) {
+        const Val<u32> row(i);
+        const auto y_row = first_row + row;
+        std::optional<Val<f32>> bias;
+        if (operands.bias) bias.emplace(k.ld(*operands.bias + y_row));
+        for (std::uint32_t t = 0; t < segment.tokens; t++) {
+            std::vector<Val<f32>> terms{emit_ring_row(k, segment, partials, row, t)};
+            if (bias) terms.push_back(terms.back() + *bias);
+            const auto token = first_token + t;
+            const auto offset = k.mad_wide(token, layout.config.rows, k.cvt<u64>(y_row));
+            const auto to = operands.y + offset;
+            const auto store = [&] {
+                if (operands.residual) {
+                    const auto other = k.ld(*operands.residual + offset);
+                    terms.push_back(terms.back() + other);
+                }
+                k.st(to, terms.back());
+            };
+            if (t == 0)
+                store();
+            else
+                k.if_(token < operands.tokens, store);
+        }
+    });
+}
+
+void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands) {
+    const GemvRingConfig& config = layout.config;
+    const auto shared = k.dynamic_shared<u8>("ring", align(128));
+    const auto records = shared + layout.records_at;
+    const auto partials = (shared + layout.partials_at).as<shared_ptr<f32>>();
+    const RingLane lane(k, layout.dots);
+    const auto warp = emit_opaque(k, k.tid.x >> 5U);
+    const Tiles tiles = tiles_of(k, layout);
+    const Val<u32> token_tile = k.ctaid.y;
+    const auto first_token = config.token_tile == 1 ? token_tile : token_tile * config.token_tile;
+    const auto units_from = unit_address(k, layout, operands.weights, tiles.first);
+
+    const LabelRef done = k.label("gemv_done"), consume = k.label("gemv_consume");
+    if (layout.bulk) {
+        k.if_(k.tid.x == 0U, [&] { emit_ring_init(k, layout.plan, shared); });
+        k.bar_sync(0);
+        k.bra_if(warp < ring_warps, consume);
+        k.exit_if(lane.lane != 0U);
+        RingProducer producer(k, layout.plan, shared);
+        producer.produce(units_from, tiles.count * layout.super_blocks, ring_format(config.type)->unit_bytes);
+        k.exit();
+        k.place(consume);
+    }
+    emit_activations(k, layout, operands, first_token, warp, lane.lane, records);
+    k.bar_sync(ring_consumer_barrier, 32 * ring_warps);
+
+    const auto product = ring_product(k, config.type, lane);
+    RingSegment segment;
+    segment.product = product.get();
+    segment.super_blocks = layout.super_blocks;
+    segment.tokens = config.token_tile;
+    segment.max_tiles = layout.max_tiles;
+    std::optional<RingConsumer> consumer;
+    if (layout.bulk) consumer.emplace(k, layout.plan, shared, warp, lane);
+    const auto run = [&](const Val<u32>& first_tile, const Val<u32>& count, const Val<shared_ptr<f32>>& to) {
+        if (layout.bulk)
+            emit_ring_segment(k, segment, *consumer, records, to, count);
+        else
+            emit_direct_segment(k, segment, unit_address(k, layout, operands.weights, first_tile), warp, records, to,
+                                count);
+        k.bar_sync(ring_consumer_barrier, 32 * ring_warps);
+        emit_rows(k, layout, segment, operands, to, first_tile, count, first_token, k.tid.x);
+    };
+    if (layout.one_pass) {
+        run(tiles.first, tiles.count, partials);
+    } else {
+        // Two sets of partial sums in turn, so that one barrier a pass is enough.
+        auto first_tile = k.var<u32>(tiles.first);
+        auto left = k.var<u32>(tiles.count);
+        auto set = k.var<u32>(partials.as<u32>());
+        const auto both = partials.as<u32>() * 2U + segment.partial_bytes();
+        const LabelRef pass = k.label("gemv_pass");
+        k.place(pass);
+        const auto count = k.min(left, layout.max_tiles);
+        run(Val<u32>(first_tile), count, Val<u32>(set).as<shared_ptr<f32>>());
+        first_tile += layout.max_tiles;
+        left = left - count;
+        set = both - set;
+        k.bra_if(left != 0U, pass);
+    }
+    k.place(done);
+}
+
+} // namespace
+
+std::string gemv_ring_name(TensorType type) { return "gemv_ring_" + lower_name(type); }
+
+Result<Generated> gemv_ring(const GemvRingConfig& config, std::optional<Target> target,
+                            std::optional<PtxVersion> version) {
+    const auto layout = lay_out(config, target);
+    if (!layout) return layout.error();
+    ModuleBuilder module(target, version);
+    KernelBuilder k = module.kernel(gemv_ring_name(config.type));
+    k.max_threads(layout->threads());
+    k.min_ctas_per_sm(1);
+    const auto weights = k.param<global_ptr<const u8>>(
+        "weights", fmt::format("{} [{}][{}] in the ring format", name(config.type), config.rows, config.cols),
+        align(16));
+    const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}]", config.cols), align(16));
+    const auto y = k.param<global_ptr<f32>>("y", fmt::format("f32 [tokens][{}], the result", config.rows));
+    std::optional<Val<global_ptr<const f32>>> bias, residual;
+    if (config.bias) bias.emplace(k.param<global_ptr<const f32>>("bias", fmt::format("f32 [{}]", config.rows)));
+    if (config.residual)
+        residual.emplace(
+            k.param<global_ptr<const f32>>("residual", fmt::format("f32 [tokens][{}], may be y", config.rows)));
+    const auto tokens = k.param<u32>("tokens", "rows of x");
+    emit_body(k, *layout, {weights, x, y, bias, residual, tokens});
+
+    LaunchShape launch;
+    launch.grid_x = fmt::format("{}", layout->ctas);
+    launch.grid_y = config.token_tile == 1 ? "tokens" : fmt::format("ceil(tokens / {})", config.token_tile);
+    launch.block_x = layout->threads();
+    launch.dynamic_shared_bytes = layout->shared_bytes;
+    return finish(std::move(module), std::move(launch));
+}
+
+Grid gemv_ring_grid(const GemvRingConfig& config, std::uint32_t tokens) {
+    return {std::min(config.ctas, ring_shape(config.rows, config.cols).tiles), ceil_div(tokens, config.token_tile), 1};
+}
+
+} // namespace ptxgen::kernels

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "kernels/generated.hpp"
+#include "kernels/ring/segment.hpp"
+
+#include <optional>
+#include <string>
+
+namespace ptxgen::kernels {
+
+/// Where units come from.
+enum class RingSource {
+    automatic, ///< bulk where the target has it, else direct
+    bulk,      ///< cp.async.bulk into a ring in shared memory, sm_90 and newer
+    direct     ///< loads from global memory
+};
+
+/// y[t][r] = Σ_c W[r][c] · x[t][c] (+ bias[r]) (+ residual[t][r]): W packed in the ring format, x quantised to signed
+/// bytes with a scale for each 32 (ring/activations.hpp) in the kernel, integer products, f32 sums.
+///
+/// x: f32 [tokens][cols], 16-byte aligned. y, residual: f32 [tokens][rows]; residual may be y itself. bias: f32 [rows].
+struct GemvRingConfig {
+    TensorType type = TensorType::q4_k;
+    std::uint32_t rows = 1;
+    std::uint32_t cols = 256; ///< a multiple of the type's block
+    bool bias = false;
+    bool residual = false;
+    std::uint32_t token_tile = 1; ///< 1 to 8 tokens share a pass over the weights
+    std::uint32_t ctas = 132;     ///< CTAs that share the row tiles, as many as run at once
+    RingSource source = RingSource::automatic;
+    std::optional<RingDots> dots = {};            ///< nothing: mma where the target has it
+    std::uint32_t stage_units = 4;           ///< units of a stage: 1, 2, 4, 8 or 16
+    std::uint32_t stages = 0;                ///< 0: as many as fit
+    std::uint32_t shared_bytes = 227 * 1024; ///< that a CTA may take, dynamic
+};
+
+/// The name it is registered by: "gemv_ring_q4_k".
+std::string gemv_ring_name(TensorType type);
+
+/// Parameters in order: weights, x, y, [bias], [residual], tokens (u32).
+Result<Generated> gemv_ring(const GemvRingConfig& config, std::optional<Target> target = std::nullopt,
+                            std::optional<PtxVersion> version = std::nullopt);
+
+/// CTAs for `tokens` tokens, each of ring_threads threads (512 without bulk copies).
+Grid gemv_ring_grid(const GemvRingConfig& config, std::uint32_t tokens);
+
+} // namespace ptxgen::kernels

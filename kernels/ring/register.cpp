@@ -1,0 +1,64 @@
+#include "kernels/dequant/unit_decoder.hpp"
+#include "kernels/registry.hpp"
+#include "kernels/ring/gemv_ring.hpp"
+
+#include <fmt/format.h>
+
+namespace ptxgen::kernels {
+namespace {
+
+KernelSpec gemv_ring_spec(TensorType type) {
+    const TensorTypeInfo& info = tensor_type_info(type);
+    KernelSpec spec;
+    spec.name = gemv_ring_name(type);
+    spec.family = "ring";
+    spec.summary = fmt::format(
+        "y = W x (+ bias) (+ residual), W as {} in the ring format, x quantised to 8 bits, streamed", info.name);
+    const std::int64_t step = info.block_elements;
+    spec.parameters = {
+        ParameterSpec::integer("rows", "rows of W, elements of y", 4096, 1, max_rows),
+        ParameterSpec::integer("cols", "columns of W, elements of x", 4096, step, max_cols, step),
+        ParameterSpec::choice("bias", "whether a bias is added to y", {"no", "yes"}),
+        ParameterSpec::choice("residual", "whether a residual is added to y", {"no", "yes"}),
+        ParameterSpec::integer("token-tile", "tokens that share one pass over W", 1, 1, 8),
+        ParameterSpec::integer("ctas", "CTAs that share the rows, as many as run at once", 132, 1, 65535),
+        ParameterSpec::choice("source", "how W is loaded: by bulk copies (sm_90) or directly; auto: as the target can",
+                              {"auto", "bulk", "direct"}),
+        ParameterSpec::choice("dots", "integer products: mma (sm_80) or dp4a; auto: as the target can",
+                              {"auto", "mma", "dp4a"}),
+        ParameterSpec::choice("stage-units", "units of 16 rows by 256 columns in a stage of the ring",
+                              {"4", "1", "2", "8", "16"}),
+        ParameterSpec::integer("stages", "stages of the ring; 0: as many as fit", 0, 0, 64),
+        ParameterSpec::integer("shared-bytes", "shared memory that a CTA may take", 227 * 1024, 16 * 1024, 227 * 1024,
+                               1024),
+    };
+    spec.generate = [type](const ParameterValues& values, std::optional<Target> target,
+                           std::optional<PtxVersion> version) {
+        GemvRingConfig config;
+        config.type = type;
+        config.rows = values.u32("rows");
+        config.cols = values.u32("cols");
+        config.bias = values.word("bias") == "yes";
+        config.residual = values.word("residual") == "yes";
+        config.token_tile = values.u32("token-tile");
+        config.ctas = values.u32("ctas");
+        const std::string &source = values.word("source"), &dots = values.word("dots");
+        if (source != "auto") config.source = source == "bulk" ? RingSource::bulk : RingSource::direct;
+        if (dots != "auto") config.dots = dots == "mma" ? RingDots::mma : RingDots::dp4a;
+        config.stage_units = static_cast<std::uint32_t>(std::stoul(values.word("stage-units")));
+        config.stages = values.u32("stages");
+        config.shared_bytes = values.u32("shared-bytes");
+        return gemv_ring(config, target, version);
+    };
+    return spec;
+}
+
+} // namespace
+
+std::vector<KernelSpec> ring_kernels() {
+    std::vector<KernelSpec> kernels;
+    for (const TensorType type : ring_types()) kernels.push_back(gemv_ring_spec(type));
+    return kernels;
+}
+
+} // namespace ptxgen::kernels
