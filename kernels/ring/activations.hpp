@@ -24,8 +24,8 @@ constexpr std::uint32_t ring_activation_bytes(std::uint64_t cols) {
 using RingLaneValues = std::array<Val<f32>, 8>;
 
 /// A warp quantises 256 values into the record at `record` (16-byte aligned). All 32 lanes take part; lanes whose
-/// columns do not exist give zeros. Infinities and NaNs make the block's scale NaN. Others read it after a barrier.
-/// The bytes and scales are the same on every device.
+/// columns do not exist give zeros. Infinities and NaNs make the block's scale infinite or NaN. Others read it after a
+/// barrier. The bytes and scales are the same on every device.
 void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const Val<shared_ptr<u8>>& record,
                           const Val<u32>& lane);
 

@@ -22,7 +22,7 @@ struct Layout {
     std::uint32_t max_tiles = 0; ///< of a pass
     bool one_pass = false;
     RingPlan plan;
-    std::uint32_t records_at = 0, partials_at = 0, shared_bytes = 0;
+    std::uint32_t records_at = 0, sums_at = 0, partials_at = 0, shared_bytes = 0;
 
     std::uint32_t most_tiles() const { return ceil_div(shape.tiles, ctas); }
     std::uint32_t threads() const { return bulk ? ring_threads : 32 * ring_warps; }
@@ -76,8 +76,9 @@ Result<Layout> lay_out(const GemvRingConfig& config, std::optional<Target> targe
     if (layout.one_pass) layout.max_tiles = layout.most_tiles();
     const std::uint64_t partials = (layout.one_pass ? 1 : 2) * layout.max_tiles * tile_bytes;
     const std::uint64_t records_end = (records + 127) / 128 * 128;
-    const std::uint64_t front = (records_end + partials + 127) / 128 * 128;
-    layout.partials_at = static_cast<std::uint32_t>(records_end);
+    const std::uint64_t front = (records_end + segment.sum_bytes() + partials + 127) / 128 * 128;
+    layout.sums_at = static_cast<std::uint32_t>(records_end);
+    layout.partials_at = layout.sums_at + segment.sum_bytes();
     layout.shared_bytes = static_cast<std::uint32_t>(front);
     if (!layout.bulk) {
         if (front > config.shared_bytes) return too_small(front);
@@ -95,6 +96,7 @@ Result<Layout> lay_out(const GemvRingConfig& config, std::optional<Target> targe
     // The ring first: bulk copies want the alignment.
     const std::uint32_t ring = (layout.plan.bytes() + 127) / 128 * 128;
     layout.records_at = ring;
+    layout.sums_at += ring;
     layout.partials_at += ring;
     layout.shared_bytes += ring;
     return layout;
@@ -183,6 +185,7 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
     const GemvRingConfig& config = layout.config;
     const auto shared = k.dynamic_shared<u8>("ring", align(128));
     const auto records = shared + layout.records_at;
+    const auto sums = (shared + layout.sums_at).as<shared_ptr<f32>>();
     const auto partials = (shared + layout.partials_at).as<shared_ptr<f32>>();
     const RingLane lane(k, layout.dots);
     const auto warp = emit_opaque(k, k.tid.x >> 5U);
@@ -215,10 +218,10 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
     if (layout.bulk) consumer.emplace(k, layout.plan, shared, warp, lane);
     const auto run = [&](const Val<u32>& first_tile, const Val<u32>& count, const Val<shared_ptr<f32>>& to) {
         if (layout.bulk)
-            emit_ring_segment(k, segment, *consumer, records, to, count);
+            emit_ring_segment(k, segment, *consumer, {records, to, sums}, count);
         else
-            emit_direct_segment(k, segment, unit_address(k, layout, operands.weights, first_tile), warp, records, to,
-                                count);
+            emit_direct_segment(k, segment, unit_address(k, layout, operands.weights, first_tile), warp,
+                                {records, to, sums}, count);
         k.bar_sync(ring_consumer_barrier, 32 * ring_warps);
         emit_rows(k, layout, segment, operands, to, first_tile, count, first_token, k.tid.x);
     };

@@ -28,7 +28,7 @@ struct GemvRingConfig {
     std::uint32_t token_tile = 1; ///< 1 to 8 tokens share a pass over the weights
     std::uint32_t ctas = 132;     ///< CTAs that share the row tiles, as many as run at once
     RingSource source = RingSource::automatic;
-    std::optional<RingDots> dots = {};            ///< nothing: mma where the target has it
+    std::optional<RingDots> dots = {};       ///< nothing: mma where the target has it
     std::uint32_t stage_units = 4;           ///< units of a stage: 1, 2, 4, 8 or 16
     std::uint32_t stages = 0;                ///< 0: as many as fit
     std::uint32_t shared_bytes = 227 * 1024; ///< that a CTA may take, dynamic

@@ -258,15 +258,15 @@ void RingProduct::accumulate(const RingUnit& unit, const RingActivations& activa
     combine(header(unit, false), of_unit, activations, sums);
 }
 
-void RingProduct::accumulate(const RingUnit& unit, std::vector<Sums>& sums,
-                             const std::function<const RingActivations&(std::uint32_t t)>& load_token) {
-    Outputs unpacked;
-    for (std::uint32_t j = 0; j < 8; j++) unpacked.push_back(output(unit, j));
-    const Header fields = header(unit, true);
-    for (std::uint32_t t = 0; t < sums.size(); t++) {
-        const RingActivations& activations = load_token(t);
-        combine(fields, dots(unpacked, unit, activations), activations, sums[t]);
-    }
+RingProduct::Unpacked RingProduct::unpack(const RingUnit& unit) {
+    Outputs outputs;
+    for (std::uint32_t j = 0; j < 8; j++) outputs.push_back(output(unit, j));
+    return {std::move(outputs), header(unit, true)};
+}
+
+void RingProduct::accumulate(const Unpacked& unpacked, const RingActivations& activations, Sums& sums) {
+    const Dots of_unit = dots(unpacked.outputs, {}, activations);
+    combine(unpacked.header, of_unit, activations, sums);
 }
 
 std::unique_ptr<RingProduct> ring_product(KernelBuilder& k, TensorType type, const RingLane& lane) {

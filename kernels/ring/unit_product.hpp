@@ -3,7 +3,6 @@
 #include "kernels/ring/activations.hpp"
 #include "kernels/ring/format.hpp"
 
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -66,10 +65,21 @@ public:
     /// of the four lanes of a group make the row's. All lanes of the warp take part.
     using Sums = std::array<Var<f32>, 2>;
     void accumulate(const RingUnit& unit, const RingActivations& activations, Sums& sums);
-    /// The same for several tokens, bit for bit: `load_token(t)` is called for one after the other and loads its
-    /// activations.
-    void accumulate(const RingUnit& unit, std::vector<Sums>& sums,
-                    const std::function<const RingActivations&(std::uint32_t t)>& load_token);
+
+    /// Operand A of output j: four words.
+    using Outputs = std::vector<std::vector<Val<u32>>>;
+    /// A unit's scales and minima as the type's sums take them.
+    struct Header {
+        std::vector<Val<f32>> floats;
+        std::vector<Val<s32>> integers;
+    };
+    struct Unpacked {
+        Outputs outputs;
+        Header header;
+    };
+    /// What the products with several tokens share: computed once, in more registers. The sums are the same.
+    Unpacked unpack(const RingUnit& unit);
+    void accumulate(const Unpacked& unpacked, const RingActivations& activations, Sums& sums);
     /// A power of two by which rows have to be multiplied in the end.
     float finish() const { return finish_; }
 
@@ -78,11 +88,6 @@ protected:
     struct HeaderLoad {
         std::uint32_t offset, lane_stride, group_stride, words;
         bool half = false; ///< 16 bits, widened
-    };
-    /// A unit's scales and minima as the type's sums take them.
-    struct Header {
-        std::vector<Val<f32>> floats;
-        std::vector<Val<s32>> integers;
     };
     using Dots = std::vector<Val<s32>>;
 
@@ -113,8 +118,7 @@ private:
     void load_from(RingUnit& unit, const Val<Pointer>& at);
     std::vector<Val<u32>> output(const RingUnit& unit, std::uint32_t j);
     Val<u32> operand_b(const RingActivations& activations, std::uint32_t j, std::uint32_t half);
-    /// Operand A of output j: as unpacked for several tokens, or unpacked now.
-    using Outputs = std::vector<std::vector<Val<u32>>>;
+    // `unpacked` or, if it is empty, the unit.
     Dots dots(const Outputs& unpacked, const RingUnit& unit, const RingActivations& activations);
     Dots dots_by_mma(const Outputs& unpacked, const RingUnit& unit, const RingActivations& activations);
     Dots dots_by_dp4a(const Outputs& unpacked, const RingUnit& unit, const RingActivations& activations);

@@ -39,8 +39,8 @@ Case make_case(const GemvRingConfig& config, std::uint32_t tokens, test::Random&
     Case made;
     made.stored = test::random_blocks(config.type, count, random);
     made.packed.resize(ring_bytes(config.type, config.rows, config.cols));
-    pack_ring(config.type, config.rows, config.cols, made.stored.data(), 0,
-              ring_shape(config.rows, config.cols).tiles, made.packed.data());
+    pack_ring(config.type, config.rows, config.cols, made.stored.data(), 0, ring_shape(config.rows, config.cols).tiles,
+              made.packed.data());
     made.x = test::random_floats(random, std::size_t{tokens} * config.cols);
     made.bias = test::random_floats(random, config.rows);
     made.residual = test::random_floats(random, std::size_t{tokens} * config.rows);
@@ -88,7 +88,7 @@ std::vector<float> run(test::TestDevice& device, const GemvRingConfig& config, c
 
 constexpr Target sm_75{75, TargetVariant::plain}, sm_80{80, TargetVariant::plain}, sm_90{90, TargetVariant::plain};
 
-[[maybe_unused]] std::uint32_t columns(TensorType type, std::uint32_t cols) {
+std::uint32_t columns(TensorType type, std::uint32_t cols) {
     const std::uint32_t step = tensor_type_info(type).block_elements;
     return (cols + step - 1) / step * step;
 }
@@ -127,6 +127,106 @@ void check(const GemvRingConfig& config, std::uint32_t tokens, std::uint64_t see
 TEST_CASE("ring GEMV multiplies every type that it packs") {
     std::uint64_t seed = 1;
     for (const TensorType type : ring_types())
-        for (const std::uint32_t cols : {256u, 1024u, 4096u})
+        for (const std::uint32_t cols : {256u, 1024u, 4096u}) // a super-block of a warp's own
             check({.type = type, .rows = 37, .cols = cols, .ctas = 2}, 1, seed++);
+}
+
+TEST_CASE("ring GEMV takes rows and columns of any number") {
+    std::uint64_t seed = 100;
+    for (const TensorType type : ring_types()) {
+        for (const std::uint32_t cols : {32u, 288u, 576u, 640u, 2560u})
+            check({.type = type, .rows = 21, .cols = columns(type, cols), .ctas = 3}, 1, seed++);
+        for (const std::uint32_t rows : {1u, 16u, 130u})
+            check({.type = type, .rows = rows, .cols = 768, .ctas = 1 + rows % 4}, 1, seed++);
+        check({.type = type, .rows = 18, .cols = columns(type, 9728), .ctas = 1}, 1, seed++);
+    }
+    for (const std::uint32_t cols : {12288u, 4352u, 8192u})
+        check({.type = TensorType::q4_k, .rows = 33, .cols = cols, .ctas = 2}, 1, seed++);
+}
+
+TEST_CASE("ring GEMV gives the same for any number of CTAs, stages and units of a stage") {
+    const std::uint64_t seed = 200;
+    for (const std::uint32_t cols : {1024u, 2560u})
+        for (const std::uint32_t units : {1u, 2u, 4u, 8u, 16u})
+            check({.type = TensorType::q4_k,
+                   .rows = 300,
+                   .cols = cols,
+                   .ctas = units + 1,
+                   .stage_units = units,
+                   .stages = 3 * 16 / units},
+                  1, seed);
+    // Little shared memory: several passes over the rows, few stages.
+    for (const TensorType type : {TensorType::q6_k, TensorType::q8_0})
+        check({.type = type, .rows = 700, .cols = 768, .ctas = 1, .shared_bytes = 96 * 1024}, 1, seed);
+}
+
+TEST_CASE("ring GEMV multiplies several tokens as it does one") {
+    std::uint64_t seed = 300;
+    for (const TensorType type : ring_types())
+        for (const std::uint32_t cols : {768u, 1024u, 4608u}) {
+            const GemvRingConfig config{.type = type, .rows = 20, .cols = cols, .token_tile = 3, .ctas = 2};
+            check(config, 5, seed++);
+            test::Random random(seed++);
+            const Case made = make_case(config, 4, random);
+            for (auto& device : test::test_devices()) {
+                GemvRingConfig single = config;
+                single.token_tile = 1;
+                CHECK(run(device, config, made, 4, sm_90) == run(device, single, made, 4, sm_90));
+            }
+        }
+    check({.type = TensorType::q4_1, .rows = 5, .cols = 576, .token_tile = 8, .ctas = 1}, 9, seed++);
+}
+
+TEST_CASE("ring GEMV adds a bias and a residual, also in place") {
+    std::uint64_t seed = 400;
+    for (const bool bias : {false, true})
+        for (const bool residual : {false, true})
+            check({.type = TensorType::q8_0,
+                   .rows = 67,
+                   .cols = 96,
+                   .bias = bias,
+                   .residual = residual,
+                   .token_tile = 2,
+                   .ctas = 2},
+                  3, seed++);
+    test::Random random(seed);
+    const GemvRingConfig config{.type = TensorType::q4_1, .rows = 67, .cols = 96, .residual = true, .ctas = 2};
+    const Case made = make_case(config, 2, random);
+    for (auto& device : test::test_devices())
+        CHECK(run(device, config, made, 2, sm_90, true) == run(device, config, made, 2, sm_90));
+}
+
+TEST_CASE("a block that is not finite gives no finite result, and a tiny one zero") {
+    const GemvRingConfig config{.type = TensorType::q8_0, .rows = 16, .cols = 64, .ctas = 1};
+    for (const float odd : {INFINITY, -INFINITY, std::nanf(""), 1e-36F, 1e-42F}) {
+        test::Random random(500);
+        Case made = make_case(config, 1, random);
+        std::fill(made.x.begin(), made.x.end(), 0.0F);
+        made.x[40] = odd;
+        for (auto& device : test::test_devices())
+            for (const float y : run(device, config, made, 1, sm_90)) {
+                if (std::abs(odd) < 1)
+                    CHECK(y == 0);
+                else
+                    CHECK_FALSE(std::isfinite(y));
+            }
+    }
+}
+
+TEST_CASE("a ring GEMV that cannot be is refused with the reason") {
+    const auto message = [](const GemvRingConfig& config) {
+        const auto generated = gemv_ring(config, sm_90);
+        return generated ? std::string("none") : generated.error().message;
+    };
+    CHECK(message({.type = TensorType::q5_k}) == "there is no ring format for weights of type Q5_K");
+    CHECK(message({.type = TensorType::q4_k, .cols = 576}) == "cols must be a multiple of 256 for Q4_K, not 576");
+    CHECK(message({.rows = 0}) == "rows must be from 1 to 1073741824, not 0");
+    CHECK(message({.token_tile = 9}) == "token-tile must be from 1 to 8, not 9");
+    CHECK(message({.ctas = 0}) == "ctas must be from 1 to 65535, not 0");
+    CHECK(message({.stage_units = 3}) == "stage-units must be 1, 2, 4, 8 or 16, not 3");
+    CHECK(message({.cols = 4096, .stage_units = 8, .stages = 5}) ==
+          "stages must be a multiple of 2 and at most 12 here, not 5");
+    CHECK(message({.cols = 1 << 20}) ==
+          "1048576 columns of Q4_K for 1 tokens need 1348992 bytes of shared memory for activations, partial sums and "
+          "the ring, but a CTA has 232448; use a smaller token-tile");
 }
