@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <bit>
 
-// clccheck's rules about requests, responses and what orders them. docs/clccheck.md says what each finding means.
+// clccheck's rules about requests, responses and what orders them. docs/sanitizer.md says what each finding means.
 namespace ptxgen::runtime::emulator {
 namespace {
 

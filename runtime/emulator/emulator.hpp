@@ -16,7 +16,7 @@ class Choices;
 
 /// Something that a kernel did wrong, as compute-sanitizer would say it.
 struct Finding {
-    std::string rule;    ///< memcheck, initcheck, synccheck, asynccheck, trap, deadlock
+    std::string rule;    ///< memcheck, initcheck, synccheck, asynccheck, clccheck, trap, deadlock
     std::string message; ///< what happened, without the rule
     std::string kernel;
     std::uint32_t line = 0;    ///< of the instruction in the PTX text
@@ -46,7 +46,7 @@ struct EmulatorOptions {
     PtxVersion ptx_version{9, 0};           ///< the newest it presents
     std::uint32_t multiprocessors = 4;
     unsigned threads = 0; ///< host threads; 0: all cores; 1: reproducible. Other schedules than in_order take one
-    bool checks = true;   ///< memcheck, initcheck, synccheck, asynccheck; deadlocks are always found
+    bool checks = true;   ///< memcheck, initcheck, synccheck, asynccheck, clccheck; deadlocks are always found
     Schedule schedule = Schedule::in_order;
     std::uint64_t seed = 1;         ///< of the schedule: the same seed and the same launches are the same run
     std::uint32_t resident = 0;     ///< CTAs that are resident at once; 0: as many as fit on the multiprocessors

@@ -90,7 +90,7 @@ Status EmulatorDevice::launch(const EmulatorKernel& kernel, const LaunchConfig& 
     l.dispatcher.start(l.cluster_count, l.choices);
     l.time_base = time_;
     l.grid_id = ++launches_;
-    if (program.uses_clc) l.clc = std::make_shared<ClcLedger>(program, options_.seed);
+    if (program.uses_clc) l.clc = std::make_shared<ClcLedger>(program, options_.seed + (u64{l.grid_id} << 32));
     memory_.prepare_shadows();
 
     const std::uint64_t resident = std::max<std::uint64_t>(

@@ -99,10 +99,10 @@ std::vector<Case> cases() {
     return all;
 }
 
-std::unique_ptr<EmulatedDevice> device_with(std::uint32_t resident, bool checks = true) {
+std::unique_ptr<EmulatedDevice> device_with(std::uint32_t resident, bool checks = true, unsigned threads = 1) {
     EmulatorOptions options;
     options.target = {100, TargetVariant::arch};
-    options.threads = 1;
+    options.threads = threads;
     options.checks = checks;
     options.memory_bytes = 16 << 20;
     options.resident = resident;
@@ -205,6 +205,15 @@ TEST_CASE("each planted bug is found at its line") {
         CHECK_MESSAGE(f.message.find(test.message) != std::string::npos, f.message);
         CHECK(f.kernel == test.name);
         CHECK(f.seed == seed);
+        // the seed brings it again
+        const Finding first = f;
+        device->set_schedule(seed == 1       ? Schedule::in_order
+                             : seed % 2 == 0 ? Schedule::random
+                                             : Schedule::adversarial,
+                             seed);
+        runner.run();
+        REQUIRE(device->findings().size() == 1);
+        CHECK(to_string(device->findings().front()) == to_string(first));
     }
     CHECK(bugs >= 14);
 }
@@ -269,6 +278,76 @@ TEST_CASE("every tile runs once under all schedules of small grids") {
             MESSAGE(grid << " CTAs, " << resident << " resident: " << done.schedules << " schedules");
         }
     CHECK(schedules > 100);
+}
+
+TEST_CASE("cluster launch control runs on several threads, and without checks") {
+    for (const Case& test : cases()) {
+        if (test.line) continue;
+        for (const bool checks : {true, false})
+            for (const unsigned threads : {1u, 4u}) {
+                const auto device = device_with(residents(test) * threads, checks, threads);
+                Runner runner(*device, test);
+                for (int k = 0; k < 3; ++k) {
+                    const std::string wrong = runner.run();
+                    CHECK_MESSAGE(wrong.empty(), test.name << ", " << threads << " threads: " << wrong);
+                }
+            }
+    }
+}
+
+TEST_CASE("a request fails when nothing is pending, and once in a while although something is") {
+    Case test = read_case(PTXGEN_SOURCE_DIR "/tests/cases/clc/reference/clc_min.ptx");
+    const auto device = device_with(1);
+    Runner runner(*device, test);
+    const auto count = [&](const std::vector<emulator::ChoiceKind>& kinds) {
+        return explore_schedules(
+                   *device, [&] { return runner.run().empty(); }, kinds)
+            .schedules;
+    };
+    // one CTA claims all others, unless one of its five requests that could succeed fails: then the next CTA claims the
+    // rest
+    CHECK(count({}) == 1);
+    CHECK(count({emulator::ChoiceKind::outcome}) == 6);
+}
+
+TEST_CASE("a response says nothing by its bytes, and they differ from launch to launch") {
+    const auto device = device_with(1);
+    const std::string text = module_of(R"(
+.visible .entry k(.param .u64 out)
+{
+    .reg .pred %p;
+    .reg .b32 %r<4>;
+    .reg .b64 %to, %state;
+    .shared .align 16 .b8 slot[16];
+    .shared .align 8 .b64 bar;
+    ld.param.u64 %to, [out];
+    mov.u32 %r0, %ctaid.x;
+    mad.wide.u32 %to, %r0, 16, %to;
+    mbarrier.init.shared::cta.b64 [bar], 1;
+    fence.mbarrier_init.release.cluster;
+    clusterlaunchcontrol.try_cancel.async.shared::cta.mbarrier::complete_tx::bytes.b128 [slot], [bar];
+    mbarrier.arrive.expect_tx.shared::cta.b64 %state, [bar], 16;
+WAIT:
+    mbarrier.try_wait.parity.shared::cta.b64 %p, [bar], 0;
+    @!%p bra WAIT;
+    ld.shared.v4.b32 {%r0, %r1, %r2, %r3}, [slot];
+    st.global.v4.b32 [%to], {%r0, %r1, %r2, %r3};
+    ret;
+}
+)");
+    auto module = device->load(text);
+    REQUIRE(module.ok());
+    auto kernel = (*module)->kernel("k");
+    REQUIRE(kernel.ok());
+    std::vector<std::vector<std::uint64_t>> seen;
+    for (int k = 0; k < 3; ++k) {
+        const Buffer out = upload(*device, std::vector<std::uint64_t>(2, 0));
+        REQUIRE(device->stream().launch(**kernel, {.grid = {1}, .block = {1}}, {out.address()}).ok());
+        const auto bytes = download<std::uint64_t>(*device, out, 2);
+        CHECK(std::find(seen.begin(), seen.end(), bytes) == seen.end());
+        CHECK(bytes[0] != 0);
+        seen.push_back(bytes);
+    }
 }
 
 TEST_CASE("every case has its twin") {
