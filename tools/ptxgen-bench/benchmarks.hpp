@@ -10,6 +10,7 @@ using ExitWith = std::function<void(int)>;
 
 /// Each adds one benchmark: its subcommand with options and what runs when it is given.
 void add_emulator(CLI::App& app, const ExitWith& exit_with);
+void add_gemv(CLI::App& app, const ExitWith& exit_with);
 void add_stream(CLI::App& app, const ExitWith& exit_with);
 void add_synth(CLI::App& app, const ExitWith& exit_with);
 

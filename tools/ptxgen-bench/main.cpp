@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
     int code = exit_ok;
     const auto exit_with = [&code](int value) { code = value; };
     add_stream(app, exit_with);
+    add_gemv(app, exit_with);
     add_synth(app, exit_with);
     add_emulator(app, exit_with);
     try {

@@ -1,0 +1,141 @@
+#include "kernels/gemv/gemv.hpp"
+#include "kernels/ring/gemv_ring.hpp"
+#include "tools/ptxgen-bench/measure.hpp"
+
+#include <fmt/format.h>
+#include <memory>
+
+namespace ptxgen::tools {
+namespace {
+
+struct GemvOptions {
+    std::string type = "q4_k", kernel = "ring", source = "auto";
+    std::uint32_t rows = 0, cols = 4096, tokens = 1;
+    std::uint32_t ctas = 0, stages = 0, stage_units = 4;
+    bool ceiling = true;
+};
+
+Result<TensorType> type_named(const std::string& text) {
+    for (const TensorTypeInfo& info : tensor_types())
+        if (lower_name(info.type) == text) return info.type;
+    return Error{fmt::format("unknown type '{}'; types are spelled like q4_k", text)};
+}
+
+/// A kernel to time, and the bytes of weights that it reads.
+struct Subject {
+    kernels::Generated generated;
+    kernels::Grid grid;
+    std::uint64_t bytes = 0;
+};
+
+Result<Subject> subject(Bench& bench, const GemvOptions& options, TensorType type, std::uint32_t rows) {
+    const auto& properties = bench.device.properties();
+    const std::uint64_t stored = row_bytes(type, options.cols) * rows;
+    if (options.kernel == "general") {
+        kernels::GemvConfig config;
+        config.type = type;
+        config.rows = rows;
+        config.cols = options.cols;
+        config.token_tile = options.tokens;
+        config = kernels::spread(config, properties.multiprocessors);
+        const auto complete = kernels::completed(config);
+        if (!complete) return complete.error();
+        auto generated = kernels::gemv(*complete, properties.target, properties.ptx_version);
+        if (!generated) return generated.error();
+        return Subject{std::move(*generated), kernels::gemv_grid(*complete, options.tokens), stored};
+    }
+    kernels::GemvRingConfig config;
+    config.type = type;
+    config.rows = rows;
+    config.cols = options.cols;
+    config.token_tile = options.tokens;
+    config.ctas = options.ctas ? options.ctas : properties.multiprocessors;
+    config.stages = options.stages;
+    config.stage_units = options.stage_units;
+    config.shared_bytes = properties.shared_bytes_per_block_optin;
+    if (options.source != "auto")
+        config.source = options.source == "bulk" ? kernels::RingSource::bulk : kernels::RingSource::direct;
+    auto generated = kernels::gemv_ring(config, properties.target, properties.ptx_version);
+    if (!generated) return generated.error();
+    return Subject{std::move(*generated), kernels::gemv_ring_grid(config, options.tokens),
+                   kernels::ring_bytes(type, rows, options.cols)};
+}
+
+Status run(Bench& bench, const GemvOptions& options) {
+    const auto type = type_named(options.type);
+    if (!type) return type.error();
+    // About 1.2 GB on a GPU, so that no cache holds it.
+    const std::uint64_t row_size = std::max<std::uint64_t>(row_bytes(*type, options.cols), 1);
+    const bool emulator = bench.device.properties().is_emulator;
+    const auto rows =
+        options.rows ? options.rows : static_cast<std::uint32_t>((emulator ? 2'000'000 : 1'200'000'000) / row_size);
+    const auto made = subject(bench, options, *type, rows);
+    if (!made) return made.error();
+    const auto text = print(made->generated.module);
+    if (!text) return text.error();
+    auto module = bench.device.load(*text);
+    if (!module) return module.error();
+    const auto kernel = (*module)->kernel(made->generated.name());
+    if (!kernel) return kernel.error();
+    const auto attributes = (*kernel)->attributes();
+    if (!attributes) return attributes.error();
+
+    auto weights = random_buffer(bench, made->bytes, 1);
+    if (!weights) return weights.error();
+    auto x = random_buffer(bench, std::uint64_t{options.cols} * options.tokens * 4, 2);
+    if (!x) return x.error();
+    auto y = bench.device.allocate(std::size_t{rows} * options.tokens * 4);
+    if (!y) return y.error();
+    double ceiling = 0;
+    if (options.ceiling) {
+        const auto measured = measure_ceiling(bench);
+        if (!measured) return measured.error();
+        ceiling = measured->gb_per_s;
+    }
+    runtime::LaunchConfig launch;
+    launch.grid = {made->grid.x, made->grid.y, made->grid.z};
+    launch.block = {made->generated.launch.block_x};
+    launch.shared_bytes = made->generated.launch.dynamic_shared_bytes;
+    const auto timing = time_on_device(bench, [&](runtime::Stream& stream) {
+        return stream.launch(**kernel, launch, {weights->address(), x->address(), y->address(), options.tokens});
+    });
+    if (!timing) return timing.error();
+    const double rate = static_cast<double>(made->bytes) / timing->median * 1e-3;
+    Report::Row row{{"kernel", made->generated.name()},
+                    {"rows", rows},
+                    {"cols", options.cols},
+                    {"tokens", options.tokens},
+                    {"ctas", made->grid.x},
+                    {"shared_bytes", launch.shared_bytes},
+                    {"registers", attributes->registers},
+                    {"local_bytes", attributes->local_bytes},
+                    {"MB", static_cast<double>(made->bytes) * 1e-6},
+                    {"us", timing->median},
+                    {"us_min", timing->min},
+                    {"GB_per_s", rate}};
+    if (options.ceiling) row.emplace_back("of_ceiling", rate / ceiling);
+    bench.report.add(row);
+    return {};
+}
+
+} // namespace
+
+void add_gemv(CLI::App& app, const ExitWith& exit_with) {
+    auto options = std::make_shared<GemvOptions>();
+    auto* command = add_benchmark(app, exit_with, "gemv", "Matrix times vector, against the rate of reading memory",
+                                  [options](Bench& bench) { return run(bench, *options); });
+    command->add_option("--type", options->type, "How the matrix is stored (default: q4_k)");
+    command->add_option("--rows", options->rows, "Rows (default: 1.2 GB, 2 MB on the emulator)");
+    command->add_option("--cols", options->cols, "Columns (default: 4096)")->check(CLI::Range(32, 1 << 24));
+    command->add_option("--tokens", options->tokens, "Vectors that share a pass (default: 1)")->check(CLI::Range(1, 8));
+    command->add_option("--kernel", options->kernel, "ring or general (default: ring)")
+        ->check(CLI::IsMember({"ring", "general"}));
+    command->add_option("--source", options->source, "ring: auto, bulk or direct (default: auto)")
+        ->check(CLI::IsMember({"auto", "bulk", "direct"}));
+    command->add_option("--ctas", options->ctas, "ring: CTAs (default: one a multiprocessor)");
+    command->add_option("--stages", options->stages, "ring: stages (default: as many as fit)");
+    command->add_option("--stage-units", options->stage_units, "ring: units of a stage (default: 4)");
+    command->add_flag("!--no-ceiling", options->ceiling, "Do not measure the rate of reading memory");
+}
+
+} // namespace ptxgen::tools
