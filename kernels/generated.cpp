@@ -17,7 +17,7 @@ Result<Generated> finish(ModuleBuilder&& builder, LaunchShape launch) {
     }
     // Whether the instructions fit the target that was asked for shows here, with the instruction's name.
     if (auto resolved = resolve_target(built.module); !resolved) return std::move(resolved).error();
-    return Generated{std::move(built.module), std::move(launch)};
+    return Generated{std::move(built.module), std::move(launch), {}, {}};
 }
 
 Status check_range(std::string_view name, std::uint64_t value, std::uint64_t min, std::uint64_t max) {

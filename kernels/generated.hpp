@@ -14,6 +14,7 @@ struct LaunchShape {
     std::uint32_t block_x = 1, block_y = 1, block_z = 1;
     std::uint32_t dynamic_shared_bytes = 0;
     bool cooperative = false;
+    std::uint32_t cluster_x = 1, cluster_y = 1, cluster_z = 1; ///< CTAs of a cluster, which the kernel itself says
 };
 
 /// CTAs of one launch: LaunchShape's formulas with numbers put in. Each kernel's header has a function for it.
@@ -27,6 +28,7 @@ struct Grid {
 struct Generated {
     Module module;
     LaunchShape launch;
+    std::string policy, scheduler; ///< under which it was scheduled; empty: it was not
 
     const std::string& name() const { return module.functions[0].name; }
 };

@@ -25,6 +25,12 @@ std::string launch_comment(const Generated& generated) {
     text += fmt::format("block  {}, {}, {}\n", launch.block_x, launch.block_y, launch.block_z);
     text += fmt::format("shared {} bytes static, {} bytes dynamic\n", static_shared_bytes(generated.module),
                         launch.dynamic_shared_bytes);
+    if (launch.cluster_x * launch.cluster_y * launch.cluster_z > 1)
+        text += fmt::format("cluster {}, {}, {}\n", launch.cluster_x, launch.cluster_y, launch.cluster_z);
+    if (!generated.policy.empty()) {
+        text += fmt::format("policy {}\n", generated.policy);
+        text += fmt::format("scheduler {}\n", generated.scheduler);
+    }
     if (launch.cooperative) text += "cooperative launch\n";
     text += "parameters\n";
     for (const auto& p : function.parameters) {

@@ -110,6 +110,15 @@ Result<const KernelSpec*> find_kernel(std::string_view name) {
                              fmt::join(nearest_names(name, names), ", "))};
 }
 
+Result<TileKernel> find_tiles(const KernelSpec& spec, const ParameterValues& values) {
+    if (spec.tiles) return spec.tiles(values);
+    std::vector<std::string> names;
+    for (const auto& kernel : registry())
+        if (kernel.tiles) names.push_back(kernel.name);
+    return Error{fmt::format("kernel '{}' cannot be scheduled under a policy; these can: {}", spec.name,
+                             fmt::join(names, ", "))};
+}
+
 Result<ParameterValues> read_parameters(const KernelSpec& spec, const std::map<std::string, std::string>& texts) {
     std::vector<std::string> names;
     for (const auto& parameter : spec.parameters) names.push_back(parameter.name);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/generated.hpp"
+#include "kernels/scheduled.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -60,12 +61,16 @@ struct KernelSpec {
     std::function<Result<Generated>(const ParameterValues& values, std::optional<Target> target,
                                     std::optional<PtxVersion> version)>
         generate;
+    /// The same to be scheduled under a policy; empty: this kernel cannot be.
+    std::function<Result<TileKernel>(const ParameterValues& values)> tiles;
 };
 
 /// All kernels, by name.
 std::span<const KernelSpec> registry();
 /// The kernel of that name; the error lists the nearest names.
 Result<const KernelSpec*> find_kernel(std::string_view name);
+/// The kernel to be scheduled under a policy; the error names those that can be.
+Result<TileKernel> find_tiles(const KernelSpec& spec, const ParameterValues& values);
 /// Texts by parameter name ("rows" -> "4096") completed with defaults; errors name the parameter, its range and what
 /// was given, or the nearest names of parameters.
 Result<ParameterValues> read_parameters(const KernelSpec& spec, const std::map<std::string, std::string>& texts);

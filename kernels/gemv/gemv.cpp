@@ -1,5 +1,6 @@
 #include "kernels/gemv/gemv.hpp"
 
+#include "kernels/common/index.hpp"
 #include "kernels/gemv/unit_product.hpp"
 
 #include <bit>
@@ -134,14 +135,12 @@ template void emit_gemv(KernelBuilder&, const GemvConfig&, const GemvOperands<gl
 template void emit_gemv(KernelBuilder&, const GemvConfig&, const GemvOperands<shared_ptr<f32>, shared_ptr<f32>>&,
                         const Val<u32>&, const Val<u32>&);
 
-Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, std::optional<PtxVersion> version) {
-    const auto checked = completed(given);
-    if (!checked) return checked.error();
-    const GemvConfig& config = *checked;
+namespace {
 
-    ModuleBuilder module(target, version);
-    KernelBuilder k = module.kernel(gemv_name(config.type));
-    k.max_threads(32 * config.warps_per_cta);
+/// Operands of a kernel of its own.
+using KernelOperands = GemvOperands<global_ptr<const f32>, global_ptr<f32>>;
+
+KernelOperands declare_operands(KernelBuilder& k, const GemvConfig& config) {
     const auto weights = k.param<global_ptr<const u8>>(
         "weights", fmt::format("{} [{}][{}] as stored", name(config.type), config.rows, config.cols), align(32));
     const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}]", config.cols), align(16));
@@ -152,18 +151,57 @@ Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, st
         residual.emplace(
             k.param<global_ptr<const f32>>("residual", fmt::format("f32 [tokens][{}], may be y", config.rows)));
     const auto tokens = k.param<u32>("tokens", "rows of x");
-    const auto warp_of_cta = k.tid.x >> 5U;
-    const auto warp = k.mad_lo(k.ctaid.x, config.warps_per_cta, warp_of_cta);
-    const Val<u32> token_tile = k.ctaid.y;
-    const auto first_token = config.token_tile == 1 ? token_tile : token_tile * config.token_tile;
-    emit_gemv(k, config, GemvOperands<global_ptr<const f32>, global_ptr<f32>>{weights, x, y, bias, residual, tokens},
-              warp, first_token);
+    return {weights, x, y, bias, residual, tokens};
+}
 
+LaunchShape gemv_launch(const GemvConfig& config) {
     LaunchShape launch;
     launch.grid_x = fmt::format("ceil(rows / {})", gemv_rows_per_warp(config) * config.warps_per_cta);
     launch.grid_y = config.token_tile == 1 ? "tokens" : fmt::format("ceil(tokens / {})", config.token_tile);
     launch.block_x = 32 * config.warps_per_cta;
-    return finish(std::move(module), std::move(launch));
+    return launch;
+}
+
+} // namespace
+
+Result<Generated> gemv(const GemvConfig& given, std::optional<Target> target, std::optional<PtxVersion> version) {
+    const auto checked = completed(given);
+    if (!checked) return checked.error();
+    const GemvConfig& config = *checked;
+
+    ModuleBuilder module(target, version);
+    KernelBuilder k = module.kernel(gemv_name(config.type));
+    k.max_threads(32 * config.warps_per_cta);
+    const KernelOperands operands = declare_operands(k, config);
+    const auto warp_of_cta = k.tid.x >> 5U;
+    const auto warp = k.mad_lo(k.ctaid.x, config.warps_per_cta, warp_of_cta);
+    const Val<u32> token_tile = k.ctaid.y;
+    const auto first_token = config.token_tile == 1 ? token_tile : token_tile * config.token_tile;
+    emit_gemv(k, config, operands, warp, first_token);
+    return finish(std::move(module), gemv_launch(config));
+}
+
+Result<TileKernel> gemv_tile(const GemvConfig& given) {
+    const auto checked = completed(given);
+    if (!checked) return checked.error();
+    const auto prologue = [config = *checked](KernelBuilder& builder) {
+        const KernelOperands operands = declare_operands(builder, config);
+        policies::TileCode code;
+        code.dimensions = 2;
+        code.grid = [=, k = builder]() mutable -> std::vector<Val<u32>> {
+            const Val<u32> along_x = k.imm<u32>(gemv_grid(config, 1).x);
+            const Val<u32> padded = operands.tokens + (config.token_tile - 1);
+            return {along_x, quotient(padded, config.token_tile)};
+        };
+        code.tile = [=, k = builder](const policies::TileId& tile) mutable {
+            const auto warp_of_cta = k.tid.x >> 5U;
+            const auto warp = k.mad_lo(tile.x, config.warps_per_cta, warp_of_cta);
+            const Val<u32> first_token = config.token_tile == 1 ? tile.y : tile.y * config.token_tile;
+            k.if_(first_token < operands.tokens, [&] { emit_gemv(k, config, operands, warp, first_token); });
+        };
+        return code;
+    };
+    return TileKernel{gemv_name(checked->type), gemv_launch(*checked), 32 * checked->warps_per_cta, prologue};
 }
 
 Grid gemv_grid(const GemvConfig& config, std::uint32_t tokens) {

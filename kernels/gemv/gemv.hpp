@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/dequant/unit_decoder.hpp"
-#include "kernels/generated.hpp"
+#include "kernels/scheduled.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -41,6 +41,9 @@ GemvConfig spread(GemvConfig config, std::uint32_t multiprocessors);
 /// Parameters in order: weights, x, y, [bias], [residual], tokens (u32).
 Result<Generated> gemv(const GemvConfig& config, std::optional<Target> target = std::nullopt,
                        std::optional<PtxVersion> version = std::nullopt);
+
+/// The same to be scheduled: a tile is what a CTA of the plain form computes.
+Result<TileKernel> gemv_tile(const GemvConfig& config);
 
 /// CTAs for `tokens` tokens, each of 32 · warps_per_cta threads. `config` must be complete.
 Grid gemv_grid(const GemvConfig& config, std::uint32_t tokens);

@@ -6,6 +6,21 @@
 namespace ptxgen::kernels {
 namespace {
 
+GemvConfig config_of(TensorType type, const ParameterValues& values) {
+    GemvConfig config;
+    config.type = type;
+    config.rows = values.u32("rows");
+    config.cols = values.u32("cols");
+    config.bias = values.word("bias") == "yes";
+    config.residual = values.word("residual") == "yes";
+    config.token_tile = static_cast<std::uint32_t>(std::stoul(values.word("token-tile")));
+    const std::string& lanes = values.word("lanes-per-row");
+    config.lanes_per_row = lanes == "auto" ? 0 : static_cast<std::uint32_t>(std::stoul(lanes));
+    config.rows_per_lane = values.u32("rows-per-lane");
+    config.warps_per_cta = values.u32("warps");
+    return config;
+}
+
 KernelSpec gemv_spec(TensorType type) {
     const TensorTypeInfo& info = tensor_type_info(type);
     KernelSpec spec;
@@ -26,19 +41,9 @@ KernelSpec gemv_spec(TensorType type) {
     };
     spec.generate = [type](const ParameterValues& values, std::optional<Target> target,
                            std::optional<PtxVersion> version) {
-        GemvConfig config;
-        config.type = type;
-        config.rows = values.u32("rows");
-        config.cols = values.u32("cols");
-        config.bias = values.word("bias") == "yes";
-        config.residual = values.word("residual") == "yes";
-        config.token_tile = static_cast<std::uint32_t>(std::stoul(values.word("token-tile")));
-        const std::string& lanes = values.word("lanes-per-row");
-        config.lanes_per_row = lanes == "auto" ? 0 : static_cast<std::uint32_t>(std::stoul(lanes));
-        config.rows_per_lane = values.u32("rows-per-lane");
-        config.warps_per_cta = values.u32("warps");
-        return gemv(config, target, version);
+        return gemv(config_of(type, values), target, version);
     };
+    spec.tiles = [type](const ParameterValues& values) { return gemv_tile(config_of(type, values)); };
     return spec;
 }
 

@@ -211,27 +211,83 @@ Status check_matmul(const MatmulConfig& config) {
     return {};
 }
 
-MatmulPrologue emit_matmul_prologue(KernelBuilder& k, const MatmulConfig& config) {
+namespace {
+
+struct MatmulOperands {
+    Val<global_ptr<const f32>> a, b;
+    Val<global_ptr<f32>> c;
+    Val<u32> m, n, depth;
+    Val<shared_ptr<f32>> slices;
+};
+
+MatmulOperands declare_operands(KernelBuilder& k, const MatmulConfig& config) {
     const auto a = k.param<global_ptr<const f32>>("a", "f32 [m][k]");
     const auto b = k.param<global_ptr<const f32>>("b", "f32 [k][n]");
     const auto c = k.param<global_ptr<f32>>("c", "f32 [m][n], the product");
     const auto m = k.param<u32>("m", "rows of a and c");
     const auto n = k.param<u32>("n", "columns of b and c");
     const auto depth = k.param<u32>("k", "columns of a, rows of b");
-    const std::uint32_t a_elements = config.tile_k * config.a_stride();
     const auto slices = config.dynamic_shared ? k.dynamic_shared<f32>("slices")
                                               : k.shared<f32>("slices", config.shared_bytes() / 4, align(16));
+    return {a, b, c, m, n, depth, slices};
+}
+
+struct TileCounts {
+    Val<u32> along_n, all;
+};
+
+TileCounts count_tiles(const MatmulOperands& operands, const MatmulConfig& config) {
     const auto tiles_of = [](const Val<u32>& size, std::uint32_t tile) -> Val<u32> {
         return quotient(size + (tile - 1), tile);
     };
-    const Val<u32> tiles_n = tiles_of(n, config.tile_n);
-    const Val<u32> tiles = tiles_of(m, config.tile_m) * tiles_n;
-    return {a, b, c, m, n, depth, tiles_n, tiles, k.tid.x, slices, slices + a_elements};
+    const Val<u32> along_n = tiles_of(operands.n, config.tile_n);
+    const Val<u32> all = tiles_of(operands.m, config.tile_m) * along_n;
+    return {along_n, all};
+}
+
+MatmulPrologue prologue_of(KernelBuilder& k, const MatmulConfig& config, const MatmulOperands& o,
+                           const TileCounts& tiles) {
+    const std::uint32_t a_elements = config.tile_k * config.a_stride();
+    return {o.a, o.b, o.c, o.m, o.n, o.depth, tiles.along_n, tiles.all, k.tid.x, o.slices, o.slices + a_elements};
+}
+
+} // namespace
+
+MatmulPrologue emit_matmul_prologue(KernelBuilder& k, const MatmulConfig& config) {
+    const MatmulOperands operands = declare_operands(k, config);
+    return prologue_of(k, config, operands, count_tiles(operands, config));
 }
 
 void emit_matmul_tile(KernelBuilder& k, const MatmulConfig& config, const MatmulPrologue& prologue,
                       const Val<u32>& tile) {
     TileWriter(k, config, prologue).write(tile);
+}
+
+namespace {
+
+LaunchShape matmul_launch(const MatmulConfig& config) {
+    LaunchShape launch;
+    launch.grid_x = fmt::format("ceil(m / {}) * ceil(n / {})", config.tile_m, config.tile_n);
+    launch.block_x = config.threads();
+    launch.dynamic_shared_bytes = config.dynamic_shared ? config.shared_bytes() : 0;
+    return launch;
+}
+
+} // namespace
+
+TileKernel matmul_tile(const MatmulConfig& config) {
+    const auto prologue = [config](KernelBuilder& builder) {
+        const MatmulOperands operands = declare_operands(builder, config);
+        policies::TileCode code;
+        code.grid = [=]() -> std::vector<Val<u32>> { return {count_tiles(operands, config).all}; };
+        code.tile = [=, k = builder](const policies::TileId& tile) mutable {
+            const TileCounts tiles = count_tiles(operands, config);
+            k.if_(tile.x < tiles.all,
+                  [&] { emit_matmul_tile(k, config, prologue_of(k, config, operands, tiles), tile.x); });
+        };
+        return code;
+    };
+    return {"matmul", matmul_launch(config), config.threads(), prologue};
 }
 
 Result<Generated> matmul(const MatmulConfig& config, std::optional<Target> target, std::optional<PtxVersion> version) {
@@ -242,11 +298,7 @@ Result<Generated> matmul(const MatmulConfig& config, std::optional<Target> targe
     const MatmulPrologue prologue = emit_matmul_prologue(k, config);
     k.ret_if(k.ctaid.x >= prologue.tiles);
     emit_matmul_tile(k, config, prologue, k.ctaid.x);
-    LaunchShape launch;
-    launch.grid_x = fmt::format("ceil(m / {}) * ceil(n / {})", config.tile_m, config.tile_n);
-    launch.block_x = config.threads();
-    launch.dynamic_shared_bytes = config.dynamic_shared ? config.shared_bytes() : 0;
-    return finish(std::move(module), launch);
+    return finish(std::move(module), matmul_launch(config));
 }
 
 Grid matmul_grid(const MatmulConfig& config, std::uint32_t m, std::uint32_t n) {

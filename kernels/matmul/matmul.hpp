@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/generated.hpp"
+#include "kernels/scheduled.hpp"
 
 namespace ptxgen::kernels {
 
@@ -41,6 +41,8 @@ void emit_matmul_tile(KernelBuilder& k, const MatmulConfig& config, const Matmul
 /// Kernel matmul(a, b, c, m, n, k): one CTA for each tile.
 Result<Generated> matmul(const MatmulConfig& config, std::optional<Target> target = {},
                          std::optional<PtxVersion> version = {});
+/// The same to be scheduled. `config` must be one that check_matmul takes.
+TileKernel matmul_tile(const MatmulConfig& config);
 /// m and n from 1.
 Grid matmul_grid(const MatmulConfig& config, std::uint32_t m, std::uint32_t n);
 

@@ -1,5 +1,7 @@
 #include "kernels/manifest.hpp"
 #include "kernels/registry.hpp"
+#include "policies/policies.hpp"
+#include "tools/common/dim3.hpp"
 #include "tools/common/io.hpp"
 #include "tools/ptxgen/commands.hpp"
 
@@ -11,7 +13,41 @@ namespace {
 
 struct EmitOptions {
     std::string kernel, target, version, output = "-", manifest;
+    std::string policy, scheduler, cluster;
+    bool counters = false;
 };
+
+/// What --policy and its options ask for.
+struct Scheduling {
+    policies::Policy policy;
+    policies::ScheduleOptions options;
+};
+
+/// Nothing without --policy; the options that need it are then an error.
+Result<std::optional<Scheduling>> read_scheduling(const EmitOptions& options) {
+    if (options.policy.empty()) {
+        for (const auto& [option, given] :
+             {std::pair{"--scheduler", !options.scheduler.empty()}, std::pair{"--cluster", !options.cluster.empty()},
+              std::pair{"--counters", options.counters}})
+            if (given) return Error{fmt::format("{} needs --policy, for example --policy greedy", option)};
+        return std::optional<Scheduling>{};
+    }
+    auto policy = policies::parse_policy(options.policy);
+    if (!policy) return policy.error();
+    Scheduling scheduling{std::move(*policy), {}};
+    if (!options.scheduler.empty()) {
+        const auto scheduler = policies::parse_scheduler(options.scheduler);
+        if (!scheduler) return scheduler.error();
+        scheduling.options.scheduler = *scheduler;
+    }
+    if (!options.cluster.empty()) {
+        const auto cluster = parse_dim3("--cluster", options.cluster);
+        if (!cluster) return cluster.error();
+        scheduling.options.cluster = {cluster->x, cluster->y, cluster->z};
+    }
+    scheduling.options.counters = options.counters;
+    return std::optional<Scheduling>(std::move(scheduling));
+}
 
 nlohmann::json manifest_json(const kernels::Generated& generated, const Minimum& printed) {
     const auto& function = generated.module.functions[0];
@@ -24,15 +60,21 @@ nlohmann::json manifest_json(const kernels::Generated& generated, const Minimum&
         parameters.push_back(std::move(json));
     }
     const auto& launch = generated.launch;
-    return {{"kernel", function.name},
-            {"version", to_string(printed.version)},
-            {"target", to_string(printed.target)},
-            {"grid", {launch.grid_x, launch.grid_y, launch.grid_z}},
-            {"block", {launch.block_x, launch.block_y, launch.block_z}},
-            {"static_shared_bytes", kernels::static_shared_bytes(generated.module)},
-            {"dynamic_shared_bytes", launch.dynamic_shared_bytes},
-            {"cooperative", launch.cooperative},
-            {"parameters", parameters}};
+    nlohmann::json json{{"kernel", function.name},
+                        {"version", to_string(printed.version)},
+                        {"target", to_string(printed.target)},
+                        {"grid", {launch.grid_x, launch.grid_y, launch.grid_z}},
+                        {"block", {launch.block_x, launch.block_y, launch.block_z}},
+                        {"static_shared_bytes", kernels::static_shared_bytes(generated.module)},
+                        {"dynamic_shared_bytes", launch.dynamic_shared_bytes},
+                        {"cooperative", launch.cooperative},
+                        {"parameters", parameters}};
+    if (!generated.policy.empty()) {
+        json["policy"] = generated.policy;
+        json["scheduler"] = generated.scheduler;
+        json["cluster"] = {launch.cluster_x, launch.cluster_y, launch.cluster_z};
+    }
+    return json;
 }
 
 /// "--name value" and "--name=value" pairs that are no option of emit: parameters of the kernel.
@@ -75,7 +117,17 @@ int emit(const EmitOptions& options, const std::vector<std::string>& extras) {
     if (!texts) return fail(texts.error().message);
     auto values = kernels::read_parameters(**spec, *texts);
     if (!values) return fail(values.error().message);
-    auto generated = (*spec)->generate(*values, target, version);
+    auto scheduling = read_scheduling(options);
+    if (!scheduling) return fail(scheduling.error().message);
+    std::string note;
+    const auto generate = [&]() -> Result<kernels::Generated> {
+        if (!*scheduling) return (*spec)->generate(*values, target, version);
+        auto tiles = kernels::find_tiles(**spec, *values);
+        if (!tiles) return tiles.error();
+        return kernels::schedule(*tiles, (*scheduling)->policy, (*scheduling)->options, target, version, &note);
+    };
+    auto generated = generate();
+    if (!note.empty()) fmt::print(stderr, "note: {}\n", note);
     if (!generated) return fail(generated.error().message);
     generated->module.comment = kernels::launch_comment(*generated);
     auto printed = resolve_target(generated->module);
@@ -101,6 +153,13 @@ void add_emit(CLI::App& app, ExitCode exit_with) {
     command->add_option("--ptx-version", options->version, "PTX version to print (default: the lowest that is needed)");
     command->add_option("-o,--output", options->output, "File to write (default: standard output)");
     command->add_option("--manifest", options->manifest, "Also write what a launch needs, as JSON");
+    command->add_option("--policy", options->policy,
+                        "Policy under which CTAs go on with further tiles, such as \"max_steals(8) && every_nth(2)\"");
+    command->add_option("--scheduler", options->scheduler,
+                        "With --policy: clc (sm_100 and later), ticket, static or auto (default)");
+    command->add_option("--cluster", options->cluster, "With --policy and clc: CTAs of a cluster, X[,Y,Z]");
+    command->add_flag("--counters", options->counters,
+                      "With --policy: a further parameter for counts of tiles, asks and requests");
     command->allow_extras();
     command->footer("Every parameter of the kernel is an option too: --rows 4096. 'ptxgen list' shows them.\n\n"
                     "Examples:\n  ptxgen emit rms_norm\n"

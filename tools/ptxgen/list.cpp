@@ -1,4 +1,5 @@
 #include "kernels/registry.hpp"
+#include "policies/registry.hpp"
 #include "tools/common/io.hpp"
 #include "tools/ptxgen/commands.hpp"
 
@@ -43,6 +44,35 @@ std::vector<std::string> targets_from(Target minimum) {
     return names;
 }
 
+void print_policies() {
+    fmt::print("policies, joined by && and ||, with parentheses\n");
+    for (const auto& spec : policies::policy_registry()) {
+        std::vector<std::string> names;
+        for (const auto& parameter : spec.parameters) names.push_back(parameter.name);
+        const std::string form = names.empty() ? spec.name : fmt::format("{}({})", spec.name, fmt::join(names, ", "));
+        fmt::print("  {:<22} {}\n", form, spec.meaning);
+        for (const auto& parameter : spec.parameters)
+            fmt::print("      {:<20} {} ({} to {})\n", parameter.name, parameter.meaning, parameter.min, parameter.max);
+    }
+}
+
+int list_policies(bool json) {
+    if (!json) {
+        print_policies();
+        return exit_ok;
+    }
+    auto all = nlohmann::json::array();
+    for (const auto& spec : policies::policy_registry()) {
+        auto parameters = nlohmann::json::array();
+        for (const auto& p : spec.parameters)
+            parameters.push_back({{"name", p.name}, {"meaning", p.meaning}, {"min", p.min}, {"max", p.max}});
+        all.push_back(
+            {{"name", spec.name}, {"meaning", spec.meaning}, {"parameters", parameters}, {"examples", spec.examples}});
+    }
+    fmt::print("{}\n", all.dump(2));
+    return exit_ok;
+}
+
 int list(bool json) {
     if (json) {
         auto all = nlohmann::json::array();
@@ -54,6 +84,7 @@ int list(bool json) {
                            {"summary", spec.summary},
                            {"targets", targets_from(spec.minimum_target)},
                            {"needs_model", spec.needs_model},
+                           {"schedulable", static_cast<bool>(spec.tiles)},
                            {"parameters", parameters}});
         }
         fmt::print("{}\n", all.dump(2));
@@ -68,21 +99,23 @@ int list(bool json) {
             family = spec.family;
             fmt::print("{}/\n", family);
         }
-        fmt::print("  {:<22} {} (sm_{} and later{})\n", spec.name, spec.summary, spec.minimum_target.sm,
-                   spec.needs_model ? "; needs a model" : "");
+        fmt::print("  {:<22} {} (sm_{} and later{}{})\n", spec.name, spec.summary, spec.minimum_target.sm,
+                   spec.needs_model ? "; needs a model" : "", spec.tiles ? "; can have a --policy" : "");
         for (const auto& p : spec.parameters) fmt::print("      --{:<18} {} ({})\n", p.name, p.meaning, describe(p));
     }
+    print_policies();
     return exit_ok;
 }
 
 } // namespace
 
 void add_list(CLI::App& app, ExitCode exit_with) {
-    auto* command = app.add_subcommand("list", "Show every kernel with its parameters and targets");
-    auto json = std::make_shared<bool>(false);
+    auto* command = app.add_subcommand("list", "Show every kernel with its parameters and targets, and every policy");
+    auto json = std::make_shared<bool>(false), only_policies = std::make_shared<bool>(false);
     command->add_flag("--json", *json, "An array of objects instead of text");
+    command->add_flag("--policies", *only_policies, "Policies alone");
     command->footer("Examples:\n  ptxgen list\n  ptxgen list --json | jq '.[].name'");
-    command->callback([=] { exit_with(list(*json)); });
+    command->callback([=] { exit_with(*only_policies ? list_policies(*json) : list(*json)); });
 }
 
 } // namespace ptxgen::tools
