@@ -1,0 +1,262 @@
+#include "kernels/decoder/emitter.hpp"
+
+#include <fmt/format.h>
+
+namespace ptxgen::kernels {
+
+DecoderParameters::DecoderParameters(KernelBuilder& k, const DecoderConfig& config)
+    : weights(k.param<global_ptr<const u8>>("weights", fmt::format("{} bytes of tensors", config.weights.bytes),
+                                            align(256))),
+      cache(k.param<global_ptr<u8>>("cache", "keys and values of each layer", align(256))),
+      rope(k.param<global_ptr<const f32>>("rope", "f32 [positions][dim/2][2]: cosine, sine", align(16))),
+      rope_sliding(
+          k.param<global_ptr<const f32>>("rope_sliding", "the same for layers with a sliding window", align(16))),
+      edges(k.param<PacketPtr>("edges", "packets between CTAs", align(128))),
+      status(k.param<global_ptr<u32>>("status", "what CTAs that gave up were waiting for", align(32))),
+      given(k.param<global_ptr<const u32>>("given", "u32 [given_count]: ids to evaluate first")),
+      given_count(k.param<u32>("given_count", "from 1")), steps(k.param<u32>("steps", "tokens to evaluate, from 1")),
+      position(k.param<u32>("position", "of the first token")),
+      epoch(k.param<u32>("epoch", "of the first token: from 1, above those of all launches with these edges")),
+      logits(k.param<global_ptr<f32>>("logits", "f32 [steps][vocab], if logits_wanted")),
+      logits_wanted(k.param<u32>("logits_wanted", "0 or 1")),
+      tokens(k.param<global_ptr<u64>>("tokens", "u64 [steps]: id, and above it 1 + the number of the token; the host "
+                                                "may read them as they appear")),
+      stop(k.param<global_ptr<const u32>>("stop", "u32: not 0 ends the launch after the token")),
+      stop_ids(k.param<global_ptr<const u32>>("stop_ids", "u32 [stop_count]: ids that end the launch")),
+      stop_count(k.param<u32>("stop_count")), limit_ns(k.param<u64>("limit_ns", "bound of every wait")) {}
+
+DecoderEmitter::DecoderEmitter(KernelBuilder& k, const DecoderConfig& config, const DecoderPlan& plan,
+                               const DecoderParameters& parameters, const Val<shared_ptr<u8>>& memory,
+                               const Val<u32>& thread)
+    : k_(k), config_(config), plan_(plan), p_(parameters), memory_(memory), thread_(thread), warp_(thread >> 5),
+      lane_(thread & 31), group_(lane_ >> 2), quad_(lane_ & 3), cta_(k.ctaid.x), epoch_(k.var<u32>(parameters.epoch)),
+      position_(k.var<u32>(parameters.position)), step_(k.var<u32>(0u)), token_(k.var<u32>(k.ld(parameters.given))),
+      layer_edges_(k.var<PacketPtr>()), layer_cache_(k.var<global_ptr<u8>>()),
+      walk_(k, config, plan, parameters.weights), guard_{word(failed), parameters.status,
+                                                         parameters.status + (cta_ + 1u) * status_words,
+                                                         parameters.limit_ns} {
+    bool any_packed = false;
+    for (const DecoderOp& op : plan.ops)
+        for (const auto& variant : op.variants)
+            for (const auto& segment : variant) any_packed = any_packed || segment.packed;
+    if (!any_packed) return;
+    ring_lane_ = std::make_unique<RingLane>(k_, config.mma ? RingDots::mma : RingDots::dp4a);
+    for (const DecoderOp& op : plan.ops)
+        for (const auto& variant : op.variants)
+            for (const auto& segment : variant)
+                if (segment.packed && !products_.contains(segment.type))
+                    products_.emplace(segment.type, ring_product(k_, segment.type, *ring_lane_));
+    if (plan.ring)
+        consumer_ = std::make_unique<RingConsumer>(k_, *plan.ring, at<u8>(plan.shared.ring), warp_, *ring_lane_);
+}
+
+void DecoderEmitter::emit() {
+    const LabelRef again = k_.label("token");
+    k_.place(again);
+    emit_token();
+    k_.bra_if(k_.ld(word(go_on)) != 0, again);
+}
+
+void DecoderEmitter::emit_token() {
+    embed(token_);
+    layer_edges_ = p_.edges;
+    layer_cache_ = p_.cache;
+    const DecoderOp& qkv = plan_.op(OpName::qkv);
+    take_embedding(p_.weights + config_.weights.at(0, LayerTensor::attn_norm), qkv.any_general());
+    walk_.each([&] { emit_layer(); });
+    emit_output();
+}
+
+void DecoderEmitter::emit_layer() {
+    const ModelShape& s = config_.shape;
+    const EdgePlan& e = plan_.edges;
+    const auto publish_at = [&](std::uint32_t first) {
+        return [this, first](const Val<u32>& number, const Val<f32>& value) {
+            emit_publish(k_, layer_edges_ + number + first, value, epoch_);
+        };
+    };
+    const auto post = [&](LayerTensor norm) { return s.post_norms ? std::optional(norm) : std::nullopt; };
+    k_.comment("queries, keys, values");
+    emit_op(plan_.op(OpName::qkv), publish_at(e.q));
+    emit_attention();
+    const DecoderOp& out = plan_.op(OpName::attention_output);
+    take_vector(e.attention, out.cols, WaitSite::attention_output, out.any_general());
+    emit_op(out, publish_at(e.attention_block));
+    const DecoderOp& gate_up = plan_.op(OpName::gate_up);
+    take_residual(e.attention_block, WaitSite::attention_block, post(LayerTensor::post_attention_norm),
+                  walk_.tensor(LayerTensor::ffn_norm), gate_up.any_general());
+    emit_op(gate_up, publish_at(e.gated));
+    const DecoderOp& down = plan_.op(OpName::down);
+    take_vector(e.gated, down.cols, WaitSite::ffn_gated, down.any_general());
+    if (config_.silent_cta) {
+        const auto speaks = cta_ != *config_.silent_cta;
+        emit_op(down, [&](const Val<u32>& number, const Val<f32>& value) {
+            k_.if_(speaks, [&] { emit_publish(k_, layer_edges_ + number + e.ffn_block, value, epoch_); });
+        });
+    } else {
+        emit_op(down, publish_at(e.ffn_block));
+    }
+    const bool general = plan_.op(OpName::qkv).any_general() || plan_.op(OpName::output).any_general();
+    take_residual(e.ffn_block, WaitSite::ffn_block, post(LayerTensor::post_ffw_norm), walk_.next_norm(), general);
+    const KvCacheShape& cache = plan_.attention.cache;
+    layer_cache_ += 2 * ((cache.bytes() + 255) / 256 * 256);
+    layer_edges_ += e.layer;
+}
+
+void DecoderEmitter::emit_output() {
+    const DecoderOp& op = plan_.op(OpName::output);
+    k_.comment("logits");
+    auto stop = k_.var<u32>(0u);
+    const auto first_thread = thread_ == 0;
+    const auto first_cta = cta_ == 0;
+    const auto speaks_for_host = first_thread & first_cta;
+    // Far away: asked for now, used behind the products.
+    k_.predicated(speaks_for_host, [&] { stop = k_.ld(p_.stop, relaxed, sys); });
+    BestLogit best(k_);
+    emit_op(op, [&](const Val<u32>& number, const Val<f32>& value) {
+        best.take(k_, value, number);
+        k_.if_(p_.logits_wanted != 0, [&] {
+            const auto of_step = row(k_, p_.logits, step_, config_.shape.vocab);
+            k_.st(of_step + number, value);
+        });
+    });
+    k_.comment("the best of all CTAs");
+    best.reduce_cta(k_, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
+    // Two buffers take turns: whoever still reads one has not let the others come to write it again.
+    const auto parity = epoch_ & 1;
+    const auto buffer = p_.edges + plan_.edges.best + parity * (4 * config_.ctas);
+    k_.if_(first_thread, [&] {
+        const auto own = buffer + cta_ * 4u;
+        emit_publish(k_, own, best.value, epoch_);
+        emit_publish(k_, own + 1, Val<u32>(best.index).as<f32>(), epoch_);
+        emit_publish(k_, own + 2, Val<u32>(stop).as<f32>(), epoch_);
+        emit_publish(k_, own + 3, k_.imm<f32>(0.f), epoch_);
+    });
+    barrier(); // the scratch of the best has been read
+    BestLogit overall(k_);
+    for (std::uint32_t first = 0; first < config_.ctas; first += 32 * ring_warps) {
+        const auto number = thread_ + first;
+        const auto has = number < config_.ctas;
+        const auto packet = number * 4u;
+        const Values found =
+            emit_poll(k_, {buffer + packet}, 4, has, epoch_, guard_, {WaitSite::best_logit, walk_.layer(), packet});
+        k_.if_(has, [&] { overall.take(k_, found[0], found[1].as<u32>()); });
+        if (first == 0) k_.predicated(first_thread, [&] { k_.st(word(next_token), found[2].as<u32>()); });
+    }
+    overall.reduce_cta(k_, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
+    const auto id = overall.id(k_);
+
+    k_.comment("what comes next");
+    k_.if_(speaks_for_host, [&] {
+        const auto number = step_ + 1u;
+        const auto both = k_.mov(std::array{id, number}).as<u64>();
+        k_.st(p_.tokens + step_, both, relaxed, sys);
+    });
+    step_ += 1;
+    position_ += 1;
+    epoch_ += 1;
+    auto ends = k_.var<u32>(k_.ld(word(next_token)));
+    ends = ends | k_.ld(word(failed));
+    const auto last = step_ >= p_.steps;
+    k_.predicated(last, [&] { ends = 1u; });
+    k_.if_(
+        step_ < p_.given_count, [&] { token_ = k_.ld(p_.given + step_); },
+        [&] {
+            token_ = id;
+            k_.for_<u32>(0, p_.stop_count, 1, [&](Var<u32>& i) {
+                const auto stop_id = k_.ld(p_.stop_ids + i);
+                k_.predicated(stop_id == id, [&] { ends = 1u; });
+            });
+        });
+    const auto goes_on = k_.selp(k_.imm<u32>(1), k_.imm<u32>(0), ends == 0);
+    // What other CTAs appended to the cache is there for this one's next token.
+    k_.fence(acq_rel, gpu);
+    barrier();
+    k_.predicated(first_thread, [&] { k_.st(word(go_on), goes_on); });
+    if (plan_.ring) k_.bar_arrive(2, ring_threads);
+    barrier();
+}
+
+void emit_decoder_producer(KernelBuilder& k, const DecoderConfig& config, const DecoderPlan& plan,
+                           const DecoderParameters& parameters, const Val<shared_ptr<u8>>& memory,
+                           const Val<u32>& thread) {
+    const auto go_on = (memory + plan.shared.scratch).as<shared_ptr<u32>>() + 50;
+    RingProducer producer(k, *plan.ring, memory + plan.shared.ring);
+    LayerWalk walk(k, config, plan, parameters.weights);
+    const Val<u32> cta = k.ctaid.x;
+    const auto first_lane = (thread & 31) == 0;
+    const auto produce = [&](const DecoderOp& op) {
+        const TileRange range = emit_tile_range(k, op, cta, config.ctas);
+        const auto of_variant = [&](const std::vector<DecoderSegment>& segments) {
+            const auto pass = [&](const Val<u32>& begin, const Val<u32>& end) {
+                for (const DecoderSegment& segment : segments) {
+                    if (!segment.packed) continue;
+                    const SegmentPart part = emit_segment_part(k, op, segment, begin, end);
+                    const std::uint32_t unit_bytes = ring_format(segment.type)->unit_bytes;
+                    const auto base = segment.tensors.empty() ? parameters.weights + config.weights.output
+                                                              : walk.tensor(segment.tensors[0]);
+                    const auto bits = k.add(base.as<u64>(), k.imm<u64>(std::uint64_t{0}));
+                    const auto from =
+                        k.mad_wide(part.first, op.super_blocks() * unit_bytes, bits).as<global_ptr<const u8>>();
+                    producer.produce(from, part.count * op.super_blocks(), unit_bytes);
+                }
+            };
+            if (op.pass_tiles >= op.max_tiles)
+                pass(range.begin, range.end);
+            else
+                k.for_<u32>(range.begin, range.end, op.pass_tiles, [&](Var<u32>& begin) {
+                    const auto wanted = begin + op.pass_tiles;
+                    pass(Val<u32>(k.state(), begin.operand()), k.min(wanted, range.end));
+                });
+        };
+        if (op.variant_of_kind.empty())
+            of_variant(op.variants[0]);
+        else
+            walk.each_variant(op, of_variant);
+    };
+    const LabelRef again = k.label("produce");
+    k.place(again);
+    k.if_(first_lane, [&] {
+        walk.each([&] {
+            for (const OpName name : {OpName::qkv, OpName::attention_output, OpName::gate_up, OpName::down})
+                produce(plan.op(name));
+        });
+        produce(plan.op(OpName::output));
+    });
+    k.bar_warp_sync(0xffffffffu);
+    k.bar_sync(2, ring_threads);
+    k.bra_if(k.ld(go_on) != 0, again);
+}
+
+Result<Generated> persistent_decoder(const DecoderConfig& config, std::optional<Target> target,
+                                     std::optional<PtxVersion> version) {
+    const auto plan = plan_decoder(config);
+    if (!plan) return plan.error();
+    ModuleBuilder module{target, version};
+    KernelBuilder k = module.kernel("persistent_decoder");
+    const std::uint32_t threads = plan->ring ? ring_threads : 32 * ring_warps;
+    k.max_threads(threads);
+    k.min_ctas_per_sm(1);
+    const DecoderParameters parameters(k, config);
+    const auto memory = k.dynamic_shared<u8>("memory", align(128));
+    const Val<u32> thread = k.tid.x;
+    k.if_(thread == 0, [&] {
+        k.st((memory + plan->shared.scratch).as<shared_ptr<u32>>() + 48, k.imm<u32>(0));
+        if (plan->ring) emit_ring_init(k, *plan->ring, memory + plan->shared.ring);
+    });
+    k.bar_sync(0);
+    const auto consume = [&] { DecoderEmitter(k, config, *plan, parameters, memory, thread).emit(); };
+    if (plan->ring)
+        k.if_(thread < 32 * ring_warps, consume,
+              [&] { emit_decoder_producer(k, config, *plan, parameters, memory, thread); });
+    else
+        consume();
+    LaunchShape launch;
+    launch.grid_x = fmt::format("{}", config.ctas);
+    launch.block_x = threads;
+    launch.dynamic_shared_bytes = plan->shared.bytes;
+    launch.cooperative = true;
+    return finish(std::move(module), launch);
+}
+
+} // namespace ptxgen::kernels

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "kernels/attention/kv_cache.hpp"
+#include "kernels/decoder/layout.hpp"
+#include "kernels/generated.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace ptxgen::kernels {
+
+/// A kernel that decodes many tokens of one model in one cooperative launch.
+struct DecoderConfig {
+    ModelShape shape;
+    WeightLayout weights;             ///< weight_layout(shape, …)
+    std::uint32_t ctas = 132;         ///< all of them must be resident at once
+    std::uint32_t context = 4096;     ///< positions of the key and value cache
+    CacheType cache = CacheType::f32; ///< its element type
+    /// Stream packed weights by bulk copies into a ring in shared memory (sm_90 and newer), or load them directly.
+    bool ring = false;
+    bool mma = true; ///< integer products by tensor cores (sm_80 and newer); the sums are the same without
+    std::uint32_t shared_bytes = 99 * 1024; ///< that a CTA may have
+    /// Positions for which one CTA attends alone, before another one joins it: at least 16.
+    std::uint32_t split_positions = 128;
+    /// For tests of what becomes of a stalled grid: this CTA never publishes a feed-forward result.
+    std::optional<std::uint32_t> silent_cta;
+};
+
+/// Sizes of the buffers that a launch needs beside weights, cache and rope tables, in bytes.
+struct DecoderBuffers {
+    std::uint64_t edges = 0; ///< zero before the first launch
+    std::uint64_t status =
+        0; ///< zero before every launch: a word for the grid (the first of 8), then DecoderStatus a CTA
+};
+DecoderBuffers decoder_buffers(const DecoderConfig& config);
+
+/// Kernel persistent_decoder. From the given ids it evaluates token after token, appending keys and values to the cache
+/// at `position` and behind; after each it takes the id of the highest logit (the lowest of equals), tells it through
+/// `tokens`, and goes on with the next given id or, behind them, with the one just taken. It ends after `steps` tokens,
+/// when it has taken one of the stop ids behind the given ones, when `stop` is not 0 between two tokens, or with an
+/// error in `status`.
+///
+/// Activations of every matrix product are signed bytes with a scale for each 32; x · norm weight is quantised, and
+/// rows are multiplied by 1 / rms afterwards. Errors: sizes that it cannot split (not a multiple of 32), too little
+/// shared memory, a target without what `ring` needs.
+Result<Generated> persistent_decoder(const DecoderConfig& config, std::optional<Target> target = {},
+                                     std::optional<PtxVersion> version = {});
+
+} // namespace ptxgen::kernels
