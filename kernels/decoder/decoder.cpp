@@ -112,16 +112,16 @@ void DecoderEmitter::emit_output() {
     const auto speaks_for_host = first_thread & first_cta;
     // Far away: asked for now, used behind the products.
     k_.predicated(speaks_for_host, [&] { stop = k_.ld(p_.stop, relaxed, sys); });
-    BestLogit best(k_);
+    Best best = no_best(k_);
     emit_op(op, [&](const Val<u32>& number, const Val<f32>& value) {
-        best.take(k_, value, number);
+        take_better(k_, best, value, number);
         k_.if_(p_.logits_wanted != 0, [&] {
             const auto of_step = row(k_, p_.logits, step_, config_.shape.vocab);
             k_.st(of_step + number, value);
         });
     });
     k_.comment("the best of all CTAs");
-    best.reduce_cta(k_, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
+    best_of_cta(k_, best, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
     // Two buffers take turns: whoever still reads one has not let the others come to write it again.
     const auto parity = epoch_ & 1;
     const auto buffer = p_.edges + plan_.edges.best + parity * (4 * config_.ctas);
@@ -133,18 +133,18 @@ void DecoderEmitter::emit_output() {
         emit_publish(k_, own + 3, k_.imm<f32>(0.f), epoch_);
     });
     barrier(); // the scratch of the best has been read
-    BestLogit overall(k_);
+    Best overall = no_best(k_);
     for (std::uint32_t first = 0; first < config_.ctas; first += 32 * ring_warps) {
         const auto number = thread_ + first;
         const auto has = number < config_.ctas;
         const auto packet = number * 4u;
         const Values found =
             emit_poll(k_, {buffer + packet}, 4, has, epoch_, guard_, {WaitSite::best_logit, walk_.layer(), packet});
-        k_.if_(has, [&] { overall.take(k_, found[0], found[1].as<u32>()); });
+        k_.if_(has, [&] { take_better(k_, overall, found[0], found[1].as<u32>()); });
         if (first == 0) k_.predicated(first_thread, [&] { k_.st(word(next_token), found[2].as<u32>()); });
     }
-    overall.reduce_cta(k_, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
-    const auto id = overall.id(k_);
+    best_of_cta(k_, overall, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
+    const auto id = k_.selp(k_.imm<u32>(0), overall.index, overall.index == no_index);
 
     k_.comment("what comes next");
     k_.if_(speaks_for_host, [&] {

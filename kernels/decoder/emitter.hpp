@@ -5,7 +5,7 @@
 #include "kernels/decoder/edge.hpp"
 #include "kernels/decoder/plan.hpp"
 #include "kernels/ring/segment.hpp"
-#include "kernels/sampling/argmax.hpp"
+#include "kernels/sampling/best.hpp"
 
 #include <functional>
 #include <map>

@@ -116,7 +116,7 @@ void DecoderEmitter::multiply(const DecoderOp& op, const DecoderSegment& segment
     const auto base = matrix(segment);
     const auto first =
         k_.mad_wide(part.first, tile, k_.add(base.as<u64>(), k_.imm<u64>(std::uint64_t{0}))).as<global_ptr<const u8>>();
-    emit_direct_segment(k_, ring, first, warp_, *ring_lane_, records, sums, part.count);
+    emit_direct_segment(k_, ring, first, warp_, records, sums, part.count);
 }
 
 /// The rows' products lie one after the other from `partials` on.

@@ -42,7 +42,7 @@ void take_larger(KernelBuilder& k, Best& best, const Values& values, const Var<u
 }
 
 void best_of_cta(KernelBuilder& k, Best& best, const Val<u32>& thread, std::uint32_t threads,
-                 const Val<shared_ptr<f32>>& values, const Val<shared_ptr<u32>>& indices) {
+                 const Val<shared_ptr<f32>>& values, const Val<shared_ptr<u32>>& indices, const CtaBarrier& barrier) {
     best_of_lanes(k, best, 32);
     const std::uint32_t warps = threads / 32;
     if (warps == 1) return;
@@ -52,7 +52,7 @@ void best_of_cta(KernelBuilder& k, Best& best, const Val<u32>& thread, std::uint
         k.st(values + warp, best.value);
         k.st(indices + warp, best.index);
     });
-    k.bar_sync(0);
+    barrier.emit(k);
     const std::uint32_t slots = std::bit_ceil(warps);
     const Val<u32> slot = k.min(lane & (slots - 1), k.imm<u32>(warps - 1));
     best.value = k.ld(values + slot);

@@ -24,7 +24,11 @@ public:
         return found == addresses_.end() ? 0 : found->second;
     }
 
+    /// Whether matrices of types that have a ring format are in it.
+    bool packed() const { return packed_; }
+
 private:
+    bool packed_ = false;
     runtime::Buffer buffer_;
     std::map<const gguf::Tensor*, runtime::DevicePtr> addresses_;
 };

@@ -1,5 +1,6 @@
 #include "runtime/inference/engine.hpp"
 
+#include "runtime/inference/persistent_engine.hpp"
 #include "runtime/inference/sampler.hpp"
 
 #include <algorithm>
@@ -32,7 +33,7 @@ Result<std::unique_ptr<Engine>> create_engine(runtime::Device& device, const Mod
     if (options.kind == EngineKind::persistent && options.activations == ActivationFormat::f32)
         return Error{"the persistent engine's activations are q8_1: f32 needs the graph engine"};
     if (options.kind == EngineKind::persistent)
-        return Error{"there is no persistent engine yet: take the graph engine"};
+        return create_persistent_engine(device, model, options);
     return create_graph_engine(device, model, options);
 }
 

@@ -29,6 +29,7 @@ struct EngineOptions {
     std::uint32_t context = 0; ///< positions that the cache holds; 0: the model's, at most 4096
     KvType kv = KvType::f32;
     std::uint32_t chunk = 64; ///< prompt tokens that one round of launches evaluates at most
+    std::uint32_t ctas = 0;   ///< of the persistent engine's launches; 0: one on each multiprocessor
     /// Called while weights are uploaded and kernels compiled, with a share of the work in [0, 1].
     std::function<void(double)> on_progress = {};
     /// Gets what a user may want to know about the choices made: one line each, once.
