@@ -30,7 +30,7 @@ void DecoderEmitter::take_heads(const Val<u32>& kv_head, const Pred& appends) {
             return k_.selp(p_.rope_sliding.as<u64>(), p_.rope.as<u64>(), walk_.is_sliding());
         };
         const auto table = table_of().as<global_ptr<const f32>>();
-        const auto own_angle = row(k_, table, position_, s.rope.dim) + lane_ * 2u;
+        const auto own_angle = row(k_, table, position(), s.rope.dim) + lane_ * 2u;
         for (std::uint32_t r = 0; r < pair_rounds; r++) {
             angles.push_back(accumulators(k_, 2, 0.f));
             const auto exists = lane_ < (pairs - 32 * r);
@@ -49,7 +49,7 @@ void DecoderEmitter::take_heads(const Val<u32>& kv_head, const Pred& appends) {
             const auto exists = element < dim;
             const auto has = exists & wanted;
             const auto packet = first_packet + element;
-            const Values values = emit_poll(k_, {layer_edges_ + packet}, vector, has, epoch_, guard_,
+            const Values values = emit_poll(k_, {layer_edges() + packet}, vector, has, epoch_, guard_,
                                             {WaitSite::query, walk_.layer(), packet});
             k_.predicated(has, [&] { store(k_, own_row + element, values); });
         }
@@ -87,8 +87,8 @@ void DecoderEmitter::take_heads(const Val<u32>& kv_head, const Pred& appends) {
                 const KvCacheShape& cache = plan_.attention.cache;
                 const auto part = static_cast<std::uint32_t>((cache.bytes() + 255) / 256 * 256);
                 const auto offset = k_.selp(k_.imm<u32>(0), k_.imm<u32>(part), is_key);
-                const auto buffer = layer_cache_ + offset;
-                const auto cache_row = k_.mad_lo(kv_head, cache.capacity, position_);
+                const auto buffer = layer_cache() + offset;
+                const auto cache_row = k_.mad_lo(kv_head, cache.capacity, position());
                 for (std::uint32_t c = 0; c < ceil_div(vectors, 32); c++) {
                     const auto element = (lane_ + 32 * c) * vector;
                     k_.if_(element < dim, [&] {
@@ -123,8 +123,9 @@ void DecoderEmitter::attend(const Val<u32>& kv_head, const Val<u32>& begin, cons
     const auto o = at<f32>(plan_.shared.partials + (8 * plan.warps * group + 15) / 16 * 16);
     k_.if_(slice < active, [&] {
         const auto cache_row = kv_head * cache.capacity;
-        const auto keys = row(k_, Val<global_ptr<u8>>(layer_cache_).as<global_ptr<const T>>(), cache_row, dim);
-        const auto values = row(k_, (layer_cache_ + part).template as<global_ptr<const T>>(), cache_row, dim);
+        const auto cache_of_layer = layer_cache();
+        const auto keys = row(k_, cache_of_layer.as<global_ptr<const T>>(), cache_row, dim);
+        const auto values = row(k_, (cache_of_layer + part).template as<global_ptr<const T>>(), cache_row, dim);
         const auto queries = at<f32>(plan_.shared.heads) + tile * (plan.heads * dim);
         const AttentionPart result = emit_attention_part<T>(k_, plan_.attention, plan, Val<shared_ptr<f32>>(queries),
                                                             keys, values, begin, end, slice, lane_);
@@ -151,7 +152,7 @@ void DecoderEmitter::publish_attention(const Val<u32>& kv_head, const Val<u32>& 
         const auto head = quotient(i, dim);
         const auto value = emit_attention_combine(k_, m + head, l + head, o + i, group, group * dim, active);
         const auto packet = target + i;
-        emit_publish(k_, layer_edges_ + packet, value, epoch_);
+        emit_publish(k_, layer_edges() + packet, value, epoch_);
     });
 }
 
@@ -177,7 +178,7 @@ void DecoderEmitter::combine_splits(const Val<u32>& kv_head, const Val<u32>& spl
             const auto weight = k_.lg2(sum, approx) + top;
             const auto number = k_.mad_lo(kv_head, plan_.max_splits, split);
             const auto first = k_.mad_lo(number, plan_.edges.part_size, k_.imm<u32>(plan_.edges.part + elements));
-            emit_publish(k_, layer_edges_ + (first + thread_), weight, epoch_);
+            emit_publish(k_, layer_edges() + (first + thread_), weight, epoch_);
         });
     }
     barrier(); // the parts have been read
@@ -202,7 +203,7 @@ void DecoderEmitter::combine_splits(const Val<u32>& kv_head, const Val<u32>& spl
             const auto of_other = k_.mad_lo(other, plan_.edges.part_size, from);
             const auto packet = of_other + within;
             const auto own = target + item;
-            const Values value = emit_poll(k_, {layer_edges_ + packet}, 1, has, epoch_, guard_,
+            const Values value = emit_poll(k_, {layer_edges() + packet}, 1, has, epoch_, guard_,
                                            {WaitSite::attention_part, walk_.layer(), packet});
             k_.predicated(has, [&] { k_.st(own, value[0]); });
             base += 32 * ring_warps;
@@ -234,7 +235,7 @@ void DecoderEmitter::combine_splits(const Val<u32>& kv_head, const Val<u32>& spl
         });
         const auto first = k_.mad_lo(kv_head, elements, k_.imm<u32>(plan_.edges.attention));
         const auto packet = first + element;
-        emit_publish(k_, layer_edges_ + packet, k_.div(sum, norm), epoch_);
+        emit_publish(k_, layer_edges() + packet, k_.div(sum, norm), epoch_);
     });
 }
 
@@ -242,7 +243,7 @@ void DecoderEmitter::emit_attention() {
     const ModelShape& s = config_.shape;
     const AttentionPlan& plan = plan_.attention_plan;
     k_.comment("attention");
-    const auto end = position_ + 1u;
+    const auto end = position() + 1u;
     auto begin = k_.var<u32>(0u);
     if (s.sliding_window > 0) {
         const auto in_window = k_.max(end, k_.imm<u32>(s.sliding_window)) - s.sliding_window;

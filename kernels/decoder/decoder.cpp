@@ -30,24 +30,13 @@ DecoderEmitter::DecoderEmitter(KernelBuilder& k, const DecoderConfig& config, co
                                const Val<u32>& thread)
     : k_(k), config_(config), plan_(plan), p_(parameters), memory_(memory), thread_(thread), warp_(thread >> 5),
       lane_(thread & 31), group_(lane_ >> 2), quad_(lane_ & 3), cta_(k.ctaid.x), epoch_(k.var<u32>(parameters.epoch)),
-      position_(k.var<u32>(parameters.position)), step_(k.var<u32>(0u)), token_(k.var<u32>(k.ld(parameters.given))),
-      layer_edges_(k.var<PacketPtr>()), layer_cache_(k.var<global_ptr<u8>>()),
+      token_(k.var<u32>(k.ld(parameters.given))),
       walk_(k, config, plan, parameters.weights), guard_{word(failed), parameters.status,
                                                          parameters.status + (cta_ + 1u) * status_words,
                                                          parameters.limit_ns} {
-    bool any_packed = false;
-    for (const DecoderOp& op : plan.ops)
-        for (const auto& variant : op.variants)
-            for (const auto& segment : variant) any_packed = any_packed || segment.packed;
-    if (!any_packed) return;
-    ring_lane_ = std::make_unique<RingLane>(k_, config.mma ? RingDots::mma : RingDots::dp4a);
-    for (const DecoderOp& op : plan.ops)
-        for (const auto& variant : op.variants)
-            for (const auto& segment : variant)
-                if (segment.packed && !products_.contains(segment.type))
-                    products_.emplace(segment.type, ring_product(k_, segment.type, *ring_lane_));
-    if (plan.ring)
-        consumer_ = std::make_unique<RingConsumer>(k_, *plan.ring, at<u8>(plan.shared.ring), warp_, *ring_lane_);
+    if (!plan.ring) return;
+    const RingLane any(k_, RingDots::dp4a);
+    consumer_ = std::make_unique<RingConsumer>(k_, *plan.ring, at<u8>(plan.shared.ring), warp_, any);
 }
 
 void DecoderEmitter::emit() {
@@ -59,8 +48,6 @@ void DecoderEmitter::emit() {
 
 void DecoderEmitter::emit_token() {
     embed(token_);
-    layer_edges_ = p_.edges;
-    layer_cache_ = p_.cache;
     const DecoderOp& qkv = plan_.op(OpName::qkv);
     take_embedding(p_.weights + config_.weights.at(0, LayerTensor::attn_norm), qkv.any_general());
     walk_.each([&] { emit_layer(); });
@@ -72,7 +59,7 @@ void DecoderEmitter::emit_layer() {
     const EdgePlan& e = plan_.edges;
     const auto publish_at = [&](std::uint32_t first) {
         return [this, first](const Val<u32>& number, const Val<f32>& value) {
-            emit_publish(k_, layer_edges_ + number + first, value, epoch_);
+            emit_publish(k_, layer_edges() + number + first, value, epoch_);
         };
     };
     const auto post = [&](LayerTensor norm) { return s.post_norms ? std::optional(norm) : std::nullopt; };
@@ -91,16 +78,13 @@ void DecoderEmitter::emit_layer() {
     if (config_.silent_cta) {
         const auto speaks = cta_ != *config_.silent_cta;
         emit_op(down, [&](const Val<u32>& number, const Val<f32>& value) {
-            k_.if_(speaks, [&] { emit_publish(k_, layer_edges_ + number + e.ffn_block, value, epoch_); });
+            k_.if_(speaks, [&] { emit_publish(k_, layer_edges() + number + e.ffn_block, value, epoch_); });
         });
     } else {
         emit_op(down, publish_at(e.ffn_block));
     }
     const bool general = plan_.op(OpName::qkv).any_general() || plan_.op(OpName::output).any_general();
     take_residual(e.ffn_block, WaitSite::ffn_block, post(LayerTensor::post_ffw_norm), walk_.next_norm(), general);
-    const KvCacheShape& cache = plan_.attention.cache;
-    layer_cache_ += 2 * ((cache.bytes() + 255) / 256 * 256);
-    layer_edges_ += e.layer;
 }
 
 void DecoderEmitter::emit_output() {
@@ -116,7 +100,7 @@ void DecoderEmitter::emit_output() {
     emit_op(op, [&](const Val<u32>& number, const Val<f32>& value) {
         take_better(k_, best, value, number);
         k_.if_(p_.logits_wanted != 0, [&] {
-            const auto of_step = row(k_, p_.logits, step_, config_.shape.vocab);
+            const auto of_step = row(k_, p_.logits, step(), config_.shape.vocab);
             k_.st(of_step + number, value);
         });
     });
@@ -148,19 +132,19 @@ void DecoderEmitter::emit_output() {
 
     k_.comment("what comes next");
     k_.if_(speaks_for_host, [&] {
-        const auto number = step_ + 1u;
+        const auto done = step();
+        const auto number = done + 1u;
         const auto both = k_.mov(std::array{id, number}).as<u64>();
-        k_.st(p_.tokens + step_, both, relaxed, sys);
+        k_.st(p_.tokens + done, both, relaxed, sys);
     });
-    step_ += 1;
-    position_ += 1;
     epoch_ += 1;
+    const auto done = step();
     auto ends = k_.var<u32>(k_.ld(word(next_token)));
     ends = ends | k_.ld(word(failed));
-    const auto last = step_ >= p_.steps;
+    const auto last = done >= p_.steps;
     k_.predicated(last, [&] { ends = 1u; });
     k_.if_(
-        step_ < p_.given_count, [&] { token_ = k_.ld(p_.given + step_); },
+        done < p_.given_count, [&] { token_ = k_.ld(p_.given + done); },
         [&] {
             token_ = id;
             k_.for_<u32>(0, p_.stop_count, 1, [&](Var<u32>& i) {

@@ -104,7 +104,18 @@ private:
     enum Scratch : std::uint32_t { squares = 0, best_values = 16, best_indices = 32, failed = 48, next_token, go_on };
     Val<shared_ptr<u32>> word(std::uint32_t index) { return at<u32>(plan_.shared.scratch) + index; }
     Val<shared_ptr<f32>> float_word(std::uint32_t index) { return at<f32>(plan_.shared.scratch) + index; }
-    Val<PacketPtr> packets(std::uint32_t first) { return layer_edges_ + first; }
+    /// Computed where they are used: registers are short.
+    Val<u32> step() { return epoch_ - p_.epoch; }
+    Val<u32> position() { return step() + p_.position; }
+    Val<PacketPtr> layer_edges() {
+        return k_.mad_wide(walk_.layer(), 8 * plan_.edges.layer, p_.edges.as<u64>()).as<PacketPtr>();
+    }
+    Val<global_ptr<u8>> layer_cache() {
+        const std::uint64_t part = (plan_.attention.cache.bytes() + 255) / 256 * 256;
+        const auto layer = k_.cvt<u64>(walk_.layer());
+        return k_.mad_lo(layer, 2 * part, p_.cache.as<u64>()).as<global_ptr<u8>>();
+    }
+    Val<PacketPtr> packets(std::uint32_t first) { return layer_edges() + first; }
 
     // inputs.cpp: vectors become records of activations in shared memory
     void embed(const Val<u32>& token);
@@ -126,6 +137,7 @@ private:
     Val<f32> inverse_rms();
 
     // products.cpp
+    void make_products(const std::vector<DecoderSegment>& segments);
     void emit_op(const DecoderOp& op, const RowBody& row);
     void emit_pass(const DecoderOp& op, const std::vector<DecoderSegment>& segments, const Val<u32>& begin,
                    const Val<u32>& end, const RowBody& row);
@@ -159,9 +171,7 @@ private:
     Val<shared_ptr<u8>> memory_;
     Val<u32> thread_, warp_, lane_, group_, quad_, cta_;
     CtaBarrier consumers_{ring_consumer_barrier, 32 * ring_warps};
-    Var<u32> epoch_, position_, step_, token_;
-    Var<PacketPtr> layer_edges_;
-    Var<global_ptr<u8>> layer_cache_;
+    Var<u32> epoch_, token_;
     LayerWalk walk_;
     WaitGuard guard_;
     std::unique_ptr<RingLane> ring_lane_;

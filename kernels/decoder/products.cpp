@@ -8,9 +8,22 @@
 
 namespace ptxgen::kernels {
 
+/// What the op's products hold in registers, which other parts of the kernel need for themselves.
+void DecoderEmitter::make_products(const std::vector<DecoderSegment>& segments) {
+    products_.clear();
+    ring_lane_.reset();
+    for (const DecoderSegment& segment : segments) {
+        if (!segment.packed || products_.contains(segment.type)) continue;
+        if (!ring_lane_)
+            ring_lane_ = std::make_unique<RingLane>(k_, config_.mma ? RingDots::mma : RingDots::dp4a);
+        products_.emplace(segment.type, ring_product(k_, segment.type, *ring_lane_));
+    }
+}
+
 void DecoderEmitter::emit_op(const DecoderOp& op, const RowBody& row) {
     const TileRange range = emit_tile_range(k_, op, cta_, config_.ctas);
     const auto of_variant = [&](const std::vector<DecoderSegment>& segments) {
+        make_products(segments);
         if (op.pass_tiles >= op.max_tiles) {
             emit_pass(op, segments, range.begin, range.end, row);
             return;
@@ -106,17 +119,17 @@ void DecoderEmitter::multiply(const DecoderOp& op, const DecoderSegment& segment
                               const Val<shared_ptr<u8>>& partials) {
     if (!segment.packed) return multiply_general(op, segment, part, partials);
     const RingSegment ring = ring_segment(op, segment);
-    const auto records = at<u8>(plan_.shared.records);
     const auto sums = partials.as<shared_ptr<f32>>();
+    const RingBuffers buffers{at<u8>(plan_.shared.records), sums, sums};
     if (consumer_) {
-        emit_ring_segment(k_, ring, *consumer_, records, sums, part.count);
+        emit_ring_segment(k_, ring, *consumer_, buffers, part.count);
         return;
     }
     const std::uint32_t tile = op.super_blocks() * ring.product->format().unit_bytes;
     const auto base = matrix(segment);
     const auto first =
         k_.mad_wide(part.first, tile, k_.add(base.as<u64>(), k_.imm<u64>(std::uint64_t{0}))).as<global_ptr<const u8>>();
-    emit_direct_segment(k_, ring, first, warp_, records, sums, part.count);
+    emit_direct_segment(k_, ring, first, warp_, buffers, part.count);
 }
 
 /// The rows' products lie one after the other from `partials` on.
