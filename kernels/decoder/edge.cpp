@@ -64,7 +64,7 @@ Values emit_poll(KernelBuilder& k, const std::vector<Val<PacketPtr>>& packets, s
     const auto failed = k.ld(guard.failed, volatile_);
     const auto aborted = k.ld(guard.abort, relaxed, gpu);
     const auto now = k.var<u64>();
-    k.raw("mov.u64 {0}, %globaltimer;", now);
+    k.state().append("mov.u64", {now.operand(), Operand::special(*find_special_register("%globaltimer"))});
     k.predicated(deadline == std::uint64_t{0}, [&] { deadline = now + guard.limit_ns; });
     const auto in_time = now < deadline;
     const auto others_go_on = aborted == 0;

@@ -157,15 +157,14 @@ void balance(const DecoderConfig& config, DecoderPlan& plan) {
             return first_tile(op.tiles, c + 1, config.ctas) - first_tile(op.tiles, c, config.ctas);
         };
         std::uint64_t best = ~std::uint64_t{0};
-        for (std::uint32_t rotation = 0; rotation < config.ctas; rotation++) {
-            std::uint64_t worst = 0, squares = 0;
+        for (std::uint32_t rotation = 0; rotation < config.ctas; rotation += 1 + config.ctas / 64) {
+            std::uint64_t worst = 0;
             for (std::uint32_t c = 0; c < config.ctas; c++) {
                 const std::uint64_t sum = load[c] + weight * share((c + rotation) % config.ctas);
                 worst = std::max(worst, sum);
             }
-            squares = worst;
-            if (squares < best) {
-                best = squares;
+            if (worst < best) {
+                best = worst;
                 op.rotation = rotation;
             }
         }

@@ -14,8 +14,7 @@ void DecoderEmitter::make_products(const std::vector<DecoderSegment>& segments) 
     ring_lane_.reset();
     for (const DecoderSegment& segment : segments) {
         if (!segment.packed || products_.contains(segment.type)) continue;
-        if (!ring_lane_)
-            ring_lane_ = std::make_unique<RingLane>(k_, config_.mma ? RingDots::mma : RingDots::dp4a);
+        if (!ring_lane_) ring_lane_ = std::make_unique<RingLane>(k_, config_.mma ? RingDots::mma : RingDots::dp4a);
         products_.emplace(segment.type, ring_product(k_, segment.type, *ring_lane_));
     }
 }

@@ -167,10 +167,9 @@ private:
 } // namespace
 
 std::array<Val<f32>, 2> emit_unpack_halves(KernelBuilder& k, const Val<u32>& word) {
-    auto low = k.var<f16>(), high = k.var<f16>();
-    k.raw("mov.b32 {{0}, {1}}, {2};", low, high, word);
-    const auto first = k.cvt<f32>(Val<f16>(k.state(), low.operand()));
-    const auto second = k.cvt<f32>(Val<f16>(k.state(), high.operand()));
+    const auto upper = word >> 16U;
+    const auto first = k.cvt<f32>(k.cvt<u16>(word).as<f16>());
+    const auto second = k.cvt<f32>(k.cvt<u16>(upper).as<f16>());
     return {first, second};
 }
 

@@ -334,7 +334,8 @@ Result<std::unique_ptr<Engine>> create_persistent_engine(runtime::Device& device
             if (options.on_progress) options.on_progress(from + (to - from) * share);
         };
     };
-    if (auto ok = check_room(device, model, options, GraphEngine::bytes(model, options, device.properties())); !ok) return ok.error();
+    if (auto ok = check_room(device, model, options, GraphEngine::bytes(model, options, device.properties())); !ok)
+        return ok.error();
     auto on_device = DeviceModel::create(device, model, options, progress(0, 0.8));
     if (!on_device) return std::move(on_device).error();
     auto graph = GraphEngine::create(device, model, *on_device, options, progress(0.8, 0.95));
