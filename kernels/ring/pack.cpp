@@ -25,7 +25,8 @@ void low_then_high_nibbles(const std::uint8_t* bytes, std::uint8_t* low, std::ui
     }
 }
 
-/// Each type: `decode` reads the `blocks` blocks of a row that lie in the unit, and writes codes and the header.
+/// Each type: `decode` reads the `blocks` blocks of a row that lie in the unit, and writes codes (whose bits above the
+/// layout's value_bits do not matter) and the header.
 struct PackQ4K {
     static constexpr TensorType type = TensorType::q4_k;
     static constexpr const RingCodeLayout& layout = ring_nibbles;
@@ -69,12 +70,13 @@ struct PackQ6K {
         for (unsigned n = 0; n < 2; n++) {
             const std::uint8_t *low = block + 64 * n, *high = block + 128 + 32 * n;
             std::uint8_t* out = &codes[128 * n];
+            // Subtracting 32 from six bits turns the highest one round.
             for (unsigned l = 0; l < 32; l++) {
                 const unsigned h = high[l];
-                out[l] = static_cast<std::uint8_t>(((low[l] & 15U) | (h & 3U) << 4) - 32);
-                out[l + 32] = static_cast<std::uint8_t>(((low[l + 32] & 15U) | (h >> 2 & 3U) << 4) - 32);
-                out[l + 64] = static_cast<std::uint8_t>((low[l] >> 4U | (h >> 4 & 3U) << 4) - 32);
-                out[l + 96] = static_cast<std::uint8_t>((low[l + 32] >> 4U | (h >> 6 & 3U) << 4) - 32);
+                out[l] = static_cast<std::uint8_t>(((low[l] & 15U) | (h << 4 & 48U)) ^ 32U);
+                out[l + 32] = static_cast<std::uint8_t>(((low[l + 32] & 15U) | (h << 2 & 48U)) ^ 32U);
+                out[l + 64] = static_cast<std::uint8_t>((low[l] >> 4U | (h & 48U)) ^ 32U);
+                out[l + 96] = static_cast<std::uint8_t>((low[l + 32] >> 4U | (h >> 2 & 48U)) ^ 32U);
             }
         }
         const std::uint8_t* scales = block + 192;
@@ -91,7 +93,7 @@ template <class Derived, unsigned block_bytes, unsigned header_bytes>
 struct PackBlocks {
     // A lane: the header fields of blocks 2q and 2q + 1 of row g, then of row g + 8.
     static void decode(const std::uint8_t* row, unsigned blocks, Codes& codes, std::uint8_t* header, RowPlace at) {
-        codes.fill(0);
+        if (blocks < 8) codes.fill(0);
         for (unsigned b = 0; b < blocks; b++) {
             const std::uint8_t* block = row + block_bytes * b;
             const unsigned lane = 4 * at.group + b / 2;
@@ -114,7 +116,16 @@ struct PackQ50 : PackBlocks<PackQ50, 22, 2> {
         std::uint32_t fifth = 0;
         std::memcpy(&fifth, block + 2, 4);
         low_then_high_nibbles(block + 6, out, out + 16, 16);
-        for (unsigned i = 0; i < 32; i++) out[i] = static_cast<std::uint8_t>((out[i] | (fifth >> i & 1U) << 4) - 16);
+        // Eight bits at a time to the fifth place of eight bytes; subtracting 16 turns that bit round.
+        for (unsigned i = 0; i < 4; i++) {
+            const std::uint64_t spread = (fifth >> 8 * i & 255U) * 0x0101010101010101U & 0x8040201008040201U;
+            const std::uint64_t bits = (spread + 0x00406070787c7e7fU) >> 3 & 0x1010101010101010U;
+            std::uint64_t eight = 0;
+            std::memcpy(&eight, out + 8 * i, 8);
+            eight |= bits;
+            eight ^= 0x1010101010101010U;
+            std::memcpy(out + 8 * i, &eight, 8);
+        }
     }
 };
 struct PackQ80 : PackBlocks<PackQ80, 34, 2> {
@@ -125,27 +136,34 @@ struct PackQ80 : PackBlocks<PackQ80, 34, 2> {
 
 constexpr std::uint32_t in_each_byte(unsigned bits) { return ((1U << bits) - 1) * 0x01010101U; }
 
+/// The codes of the four lanes of a group.
+struct FourWords {
+    std::array<std::uint32_t, 4> word{};
+};
+
 /// Puts a row's codes into the unit's words; `words` is [load][lane][4].
 template <const RingCodeLayout& layout>
 void place_codes(const Codes& codes, std::uint32_t* words, RowPlace at) {
     constexpr unsigned period = layout.period_codes;
     for (unsigned base = 0; base < 8; base += period)
-        for (unsigned part = 0; part < 8; part++) { // four columns: q and half of the 32
-            const unsigned q = part % 4, half = part / 4;
-            std::uint32_t* lane =
-                words + 4 * (4 * at.group + q) + at.upper + 2 * half + 128 * (base / period * layout.period_words);
-            std::array<std::uint32_t, layout.period_words> packed{};
+        for (unsigned half = 0; half < 2; half++) {
+            std::array<FourWords, layout.period_words> packed{};
             for (unsigned j = 0; j < period; j++) {
-                std::uint32_t four = 0;
-                std::memcpy(&four, &codes[32 * (base + j) + 4 * part], 4);
+                FourWords four;
+                std::memcpy(&four, &codes[32 * (base + j) + 16 * half], 16);
                 const RingCode& code = layout.code[j];
                 for (unsigned p = 0; p < code.pieces; p++) {
                     const RingPiece& piece = code.piece[p];
-                    packed[piece.word] |= (four >> (piece.to_bit - code.shift) & in_each_byte(piece.bits))
-                                          << piece.from_bit;
+                    const unsigned right = piece.to_bit - code.shift;
+                    for (unsigned q = 0; q < 4; q++)
+                        packed[piece.word].word[q] |= (four.word[q] >> right & in_each_byte(piece.bits))
+                                                      << piece.from_bit;
                 }
             }
-            for (unsigned w = 0; w < layout.period_words; w++) lane[128 * w] = packed[w];
+            std::uint32_t* lanes =
+                words + 16 * at.group + at.upper + 2 * half + 128 * (base / period * layout.period_words);
+            for (unsigned w = 0; w < layout.period_words; w++)
+                for (unsigned q = 0; q < 4; q++) lanes[128 * w + 4 * q] = packed[w].word[q];
         }
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/dequant/unit_decoder.hpp"
 #include "kernels/registry.hpp"
+#include "kernels/ring/gather_ring.hpp"
 #include "kernels/ring/gemv_ring.hpp"
 
 #include <fmt/format.h>
@@ -53,11 +54,40 @@ KernelSpec gemv_ring_spec(TensorType type) {
     return spec;
 }
 
+KernelSpec gather_ring_spec(TensorType type) {
+    const TensorTypeInfo& info = tensor_type_info(type);
+    KernelSpec spec;
+    spec.name = gather_ring_name(type);
+    spec.family = "ring";
+    spec.summary = fmt::format("rows of a matrix of {} in the ring format by their numbers, as f32", info.name);
+    const std::int64_t step = info.block_elements;
+    spec.parameters = {
+        ParameterSpec::integer("rows", "rows of the table", 49152, 1, max_rows),
+        ParameterSpec::integer("cols", "elements of a row", step == 256 ? 2048 : 576, step, max_cols, step),
+        ParameterSpec::real("scale", "factor of every element", 1, -1e30, 1e30),
+        ParameterSpec::integer("warps", "warps of a CTA", 4, 1, 32),
+    };
+    spec.generate = [type](const ParameterValues& values, std::optional<Target> target,
+                           std::optional<PtxVersion> version) {
+        GatherRingConfig config;
+        config.type = type;
+        config.rows = values.u32("rows");
+        config.cols = values.u32("cols");
+        config.scale = static_cast<float>(values.real("scale"));
+        config.warps_per_cta = values.u32("warps");
+        return gather_ring(config, target, version);
+    };
+    return spec;
+}
+
 } // namespace
 
 std::vector<KernelSpec> ring_kernels() {
     std::vector<KernelSpec> kernels;
-    for (const TensorType type : ring_types()) kernels.push_back(gemv_ring_spec(type));
+    for (const TensorType type : ring_types()) {
+        kernels.push_back(gemv_ring_spec(type));
+        kernels.push_back(gather_ring_spec(type));
+    }
     return kernels;
 }
 

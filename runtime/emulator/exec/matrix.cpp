@@ -67,6 +67,17 @@ const Inst* mma_float(Warp& w, const Inst* i) {
     return i + 1;
 }
 
+/// Bytes as 16-bit integers.
+PTXGEN_INLINE void widen(s16* to, const void* from, int count, bool is_signed) {
+    if (is_signed) {
+        const s8* bytes = static_cast<const s8*>(from);
+        for (int i = 0; i < count; ++i) to[i] = bytes[i];
+    } else {
+        const u8* bytes = static_cast<const u8*>(from);
+        for (int i = 0; i < count; ++i) to[i] = bytes[i];
+    }
+}
+
 /// 8-bit integers. Inst::mode: bit 0 a is signed, bit 1 b is signed, bit 2 saturate. K = 16 or 32.
 template <int K>
 const Inst* mma_integer(Warp& w, const Inst* i) {
@@ -74,32 +85,41 @@ const Inst* mma_integer(Warp& w, const Inst* i) {
     constexpr int rows = 16;
     const int a_count = rows * K / 128, b_count = 8 * K / 128;
     const u32 *dr = i->list, *ar = dr + 4, *br = ar + a_count, *cr = br + b_count;
-    s32 a[rows][K], b[8][K];
-    for (int l = 0; l < 32; ++l) {
-        const int group = l >> 2, in_group = l & 3;
-        for (int r = 0; r < a_count; ++r)
-            for (int p = 0; p < 4; ++p) {
-                const u8 x = static_cast<u8>(reg<u32>(w, ar[r])[l] >> (8 * p));
-                a[group + (r & 1 ? 8 : 0)][in_group * 4 + p + (r >> 1) * 16] =
-                    a_signed ? static_cast<s8>(x) : static_cast<s32>(x);
-            }
-        for (int r = 0; r < b_count; ++r)
-            for (int p = 0; p < 4; ++p) {
-                const u8 x = static_cast<u8>(reg<u32>(w, br[r])[l] >> (8 * p));
-                b[group][in_group * 4 + p + r * 16] = b_signed ? static_cast<s8>(x) : static_cast<s32>(x);
-            }
+    u32 a_words[rows][K / 4];
+    for (int r = 0; r < a_count; ++r) {
+        const u32* words = &reg<u32>(w, ar[r])[0];
+        for (int l = 0; l < 32; ++l) a_words[(l >> 2) + (r & 1 ? 8 : 0)][(l & 3) + (r >> 1) * 4] = words[l];
     }
-    for (int l = 0; l < 32; ++l) {
-        const int group = l >> 2, in_group = l & 3;
-        for (int r = 0; r < 4; ++r) {
-            const int row = group + (r & 2 ? 8 : 0), column = in_group * 2 + (r & 1);
+    s16 a[rows][K];
+    widen(&a[0][0], a_words, rows * K, a_signed);
+    // Columns of zeros are common: products of single columns leave the others empty.
+    s32 dots[rows][8];
+    for (int column = 0; column < 8; ++column) {
+        u32 b_words[K / 4], any = 0;
+        for (int r = 0; r < b_count; ++r)
+            for (int in_group = 0; in_group < 4; ++in_group)
+                any |= b_words[in_group + r * 4] = reg<u32>(w, br[r])[4 * column + in_group];
+        if (any == 0) {
+            for (int m = 0; m < rows; ++m) dots[m][column] = 0;
+            continue;
+        }
+        s16 b[K];
+        widen(b, b_words, K, b_signed);
+        for (int m = 0; m < rows; ++m) {
             s32 dot = 0;
-            for (int k = 0; k < K; ++k) dot += a[row][k] * b[column][k];
-            s64 sum = static_cast<s64>(dot) + reg<s32>(w, cr[r])[l];
+            for (int k = 0; k < K; ++k) dot += static_cast<s32>(a[m][k]) * static_cast<s32>(b[k]);
+            dots[m][column] = dot;
+        }
+    }
+    s32 c[4][32]; // d may be the same registers in another order
+    for (int r = 0; r < 4; ++r)
+        for (int l = 0; l < 32; ++l) c[r][l] = reg<s32>(w, cr[r])[l];
+    for (int r = 0; r < 4; ++r)
+        for (int l = 0; l < 32; ++l) {
+            s64 sum = static_cast<s64>(dots[(l >> 2) + (r & 2 ? 8 : 0)][(l & 3) * 2 + (r & 1)]) + c[r][l];
             if (saturate) sum = sum > 2147483647 ? 2147483647 : sum < -2147483648LL ? -2147483648LL : sum;
             reg<u32>(w, dr[r])[l] = static_cast<u32>(sum);
         }
-    }
     return i + 1;
 }
 
