@@ -99,6 +99,19 @@ TEST_CASE("attention needs no local memory for any heads") {
                                 target);
 }
 
+TEST_CASE("ring GEMV needs no local memory for any width or number of tokens") {
+    const auto ptxas = find_ptxas();
+    if (!ptxas) return (void)std::puts("[SKIP] ring GEMV needs no local memory for any width: no ptxas");
+    for (const char* type : {"q4_k", "q6_k", "q8_0", "q4_1", "q5_0"}) {
+        const auto kernel = find_kernel(std::string("gemv_ring_") + type);
+        REQUIRE(kernel.ok());
+        for (const Target target :
+             {Target{75, TargetVariant::plain}, Target{80, TargetVariant::plain}, Target{90, TargetVariant::plain}})
+            for (const auto& [cols, tokens] : {std::array{"4608", "1"}, {"768", "1"}, {"4608", "8"}, {"1024", "4"}})
+                check_assembles(*ptxas, **kernel, {{"cols", cols}, {"token-tile", tokens}}, target);
+    }
+}
+
 TEST_CASE("without a target, kernels are printed for the lowest that they need") {
     for (const KernelSpec& kernel : registry()) {
         if (kernel.needs_model) continue;

@@ -1,5 +1,6 @@
 #include "kernels/ring/gemv_ring.hpp"
 
+#include "ptxgen/base/float16.hpp"
 #include "runtime/inference/quant.hpp"
 #include "tests/kernels/numeric/compare.hpp"
 #include "tests/support/devices.hpp"
@@ -194,6 +195,97 @@ TEST_CASE("ring GEMV adds a bias and a residual, also in place") {
     const Case made = make_case(config, 2, random);
     for (auto& device : test::test_devices())
         CHECK(run(device, config, made, 2, sm_90, true) == run(device, config, made, 2, sm_90));
+}
+
+namespace {
+
+double f16(double value) { return f16_to_f32(f32_to_f16(static_cast<float>(value))); }
+
+/// What llama.cpp's CPU code makes of the same product, but for its rounding of sums: activations as Q8_K (K-quants:
+/// one scale for 256), Q8_1 (Q4_1) or Q8_0, their scales and Q8_1's sums as f16 (ggml-quants.c, quantize_row_*_ref).
+std::vector<double> llama_products(TensorType type, std::uint32_t rows, std::uint32_t cols,
+                                   const std::vector<std::byte>& stored, const std::vector<float>& x) {
+    const bool k_quant = tensor_type_info(type).block_elements == 256;
+    const std::size_t block = k_quant ? 256 : 32;
+    std::vector<double> values(cols), exact_sums(cols / 32); // what Q8_1 keeps beside the bytes
+    for (std::size_t b = 0; b < cols; b += block) {
+        double largest = 0;
+        for (std::size_t i = b; i < b + block; i++)
+            if (std::abs(x[i]) > std::abs(largest)) largest = x[i];
+        const double d = k_quant ? -largest / 127 : std::abs(largest) / 127;
+        for (std::size_t i = b; i < b + block; i++)
+            values[i] = std::min(127.0, std::round(x[i] / d)) * (k_quant ? d : f16(d));
+        if (type == TensorType::q4_1) {
+            double sum = 0;
+            for (std::size_t i = b; i < b + 32; i++) sum += values[i] / f16(d) * d;
+            exact_sums[b / 32] = f16(sum);
+        }
+    }
+    std::vector<double> w(std::size_t{rows} * cols), y(rows);
+    quant::dequantize(type, stored.data(), w.size(), w.data());
+    for (std::uint32_t r = 0; r < rows; r++)
+        for (std::uint32_t c = 0; c < cols; c++) {
+            double minimum = 0;
+            if (type == TensorType::q4_1) {
+                std::uint16_t bits = 0;
+                std::memcpy(&bits, stored.data() + (std::size_t{r} * cols + c) / 32 * 20 + 2, 2);
+                minimum = f16_to_f32(bits);
+                if (c % 32 == 0) y[r] += minimum * exact_sums[c / 32];
+            }
+            y[r] += (w[std::size_t{r} * cols + c] - minimum) * values[c];
+        }
+    return y;
+}
+
+/// Activations as models have them: normal; a few large columns; heavy tails.
+std::vector<float> activations(int kind, std::size_t count, test::Random& random) {
+    std::vector<float> x(count);
+    for (std::size_t i = 0; i < count; i++) {
+        double v = random.normal();
+        if (kind == 1 && random.below(128) == 0) v *= 40;
+        if (kind == 2) v *= std::exp(1.5 * random.normal());
+        x[i] = static_cast<float>(v);
+    }
+    return x;
+}
+
+} // namespace
+
+TEST_CASE("ring GEMV errs no more than llama.cpp's CPU code") {
+    std::uint64_t seed = 600;
+    double ours = 0, llama = 0;
+    for (const TensorType type : ring_types())
+        for (const int kind : {0, 1, 2}) {
+            const GemvRingConfig config{.type = type, .rows = 64, .cols = 1024, .ctas = 2};
+            test::Random random(seed++);
+            Case made = make_case(config, 1, random);
+            made.x = activations(kind, config.cols, random);
+            std::vector<double> w(made.stored.size() / tensor_type_info(type).block_bytes *
+                                  tensor_type_info(type).block_elements);
+            quant::dequantize(type, made.stored.data(), w.size(), w.data());
+            const auto theirs = llama_products(type, config.rows, config.cols, made.stored, made.x);
+            for (auto& device : test::test_devices()) {
+                const auto found = run(device, config, made, 1, sm_90);
+                double square = 0, our_square = 0, their_square = 0;
+                for (std::uint32_t r = 0; r < config.rows; r++) {
+                    double exact = 0;
+                    for (std::uint32_t c = 0; c < config.cols; c++)
+                        exact += w[std::size_t{r} * config.cols + c] * made.x[c];
+                    square += exact * exact;
+                    our_square += (found[r] - exact) * (found[r] - exact);
+                    their_square += (theirs[r] - exact) * (theirs[r] - exact);
+                }
+                CAPTURE(name(type));
+                CAPTURE(kind);
+                CAPTURE(std::sqrt(our_square / square));
+                CAPTURE(std::sqrt(their_square / square));
+                CHECK(our_square < 1.3 * 1.3 * their_square);
+                ours += our_square / square;
+                llama += their_square / square;
+            }
+        }
+    MESSAGE("relative RMS error " << std::sqrt(ours) << ", llama.cpp " << std::sqrt(llama));
+    CHECK(std::sqrt(ours) < 1.1 * std::sqrt(llama));
 }
 
 TEST_CASE("a block that is not finite gives no finite result, and a tiny one zero") {
