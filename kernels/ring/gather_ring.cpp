@@ -118,28 +118,10 @@ std::vector<Weighting> weightings(KernelBuilder& k, const RingFormat& format, co
     return all;
 }
 
-Status check(const GatherRingConfig& config) {
-    if (!ring_format(config.type))
-        return Error{fmt::format("there is no ring format for weights of type {}", name(config.type))};
-    if (auto status = check_range("rows", config.rows, 1, max_rows); !status) return status;
-    if (auto status = check_range("cols", config.cols, 1, max_cols); !status) return status;
-    if (auto status = check_range("warps", config.warps_per_cta, 1, 32); !status) return status;
-    const TensorTypeInfo& info = tensor_type_info(config.type);
-    if (config.cols % info.block_elements != 0)
-        return Error{
-            fmt::format("cols must be a multiple of {} for {}, not {}", info.block_elements, info.name, config.cols)};
-    return {};
-}
-
-} // namespace
-
-std::uint32_t gather_ring_parts(TensorType type, std::uint32_t cols) {
-    return ring_shape(1, cols).super_blocks * 8 * periods(*ring_format(type));
-}
-
-void emit_gather_ring_part(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale,
-                           const Val<global_ptr<const u8>>& table, const Val<u32>& row, const Val<u32>& part,
-                           const Val<global_ptr<f32>>& out) {
+template <class Pointer>
+void gather_part(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale,
+                 const Val<global_ptr<const u8>>& table, const Val<u32>& row, const Val<u32>& part,
+                 const Val<Pointer>& out) {
     const RingFormat format = *ring_format(type);
     const RingCodeLayout& layout = *format.codes;
     const std::uint32_t unit_parts = 8 * periods(format), super_blocks = ring_shape(1, cols).super_blocks;
@@ -185,6 +167,36 @@ void emit_gather_ring_part(KernelBuilder& k, TensorType type, std::uint32_t cols
         else
             k.predicated(output < cols / 32, store);
     }
+}
+
+Status check(const GatherRingConfig& config) {
+    if (!ring_format(config.type))
+        return Error{fmt::format("there is no ring format for weights of type {}", name(config.type))};
+    if (auto status = check_range("rows", config.rows, 1, max_rows); !status) return status;
+    if (auto status = check_range("cols", config.cols, 1, max_cols); !status) return status;
+    if (auto status = check_range("warps", config.warps_per_cta, 1, 32); !status) return status;
+    const TensorTypeInfo& info = tensor_type_info(config.type);
+    if (config.cols % info.block_elements != 0)
+        return Error{
+            fmt::format("cols must be a multiple of {} for {}, not {}", info.block_elements, info.name, config.cols)};
+    return {};
+}
+
+} // namespace
+
+std::uint32_t gather_ring_parts(TensorType type, std::uint32_t cols) {
+    return ring_shape(1, cols).super_blocks * 8 * periods(*ring_format(type));
+}
+
+void emit_gather_ring_part(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale,
+                           const Val<global_ptr<const u8>>& table, const Val<u32>& row, const Val<u32>& part,
+                           const Val<global_ptr<f32>>& out) {
+    gather_part(k, type, cols, scale, table, row, part, out);
+}
+void emit_gather_ring_part(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale,
+                           const Val<global_ptr<const u8>>& table, const Val<u32>& row, const Val<u32>& part,
+                           const Val<shared_ptr<f32>>& out) {
+    gather_part(k, type, cols, scale, table, row, part, out);
 }
 
 std::string gather_ring_name(TensorType type) { return "gather_ring_" + lower_name(type); }

@@ -33,9 +33,13 @@ Grid gather_ring_grid(const GatherRingConfig& config, std::uint32_t tokens);
 /// Parts of a row that threads decode by themselves: 4 · (256 / parts of a unit) values each.
 std::uint32_t gather_ring_parts(TensorType type, std::uint32_t cols);
 
-/// One thread decodes part `part` < gather_ring_parts() of row `row` < rows into the row at `out` (16-byte aligned).
+/// One thread decodes part `part` < gather_ring_parts() of row `row` < rows into the row at `out` (16-byte aligned), in
+/// global or shared memory.
 void emit_gather_ring_part(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale,
                            const Val<global_ptr<const u8>>& table, const Val<u32>& row, const Val<u32>& part,
                            const Val<global_ptr<f32>>& out);
+void emit_gather_ring_part(KernelBuilder& k, TensorType type, std::uint32_t cols, float scale,
+                           const Val<global_ptr<const u8>>& table, const Val<u32>& row, const Val<u32>& part,
+                           const Val<shared_ptr<f32>>& out);
 
 } // namespace ptxgen::kernels

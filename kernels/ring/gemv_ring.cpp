@@ -46,8 +46,9 @@ Status check(const GemvRingConfig& config) {
 
 /// Divides shared memory: activations, partial sums (twice, where a CTA needs several passes), the ring in what is
 /// left.
-Result<Layout> lay_out(const GemvRingConfig& config, std::optional<Target> target) {
+Result<Layout> lay_out(GemvRingConfig config, std::optional<Target> target) {
     if (auto status = check(config); !status) return status.error();
+    if (target) config.shared_bytes = std::min(config.shared_bytes, shared_memory_limits(*target).dynamic_bytes);
     Layout layout;
     layout.config = config;
     const bool has_bulk = target && target->provides(bulk_target), has_mma = target && target->provides(mma_target);

@@ -105,8 +105,8 @@ TEST_CASE("ring GEMV needs no local memory for any width or number of tokens") {
     for (const char* type : {"q4_k", "q6_k", "q8_0", "q4_1", "q5_0"}) {
         const auto kernel = find_kernel(std::string("gemv_ring_") + type);
         REQUIRE(kernel.ok());
-        for (const Target target :
-             {Target{75, TargetVariant::plain}, Target{80, TargetVariant::plain}, Target{90, TargetVariant::plain}})
+        for (const Target target : {Target{75, TargetVariant::plain}, Target{80, TargetVariant::plain},
+                                    Target{90, TargetVariant::plain}, Target{100, TargetVariant::plain}})
             for (const auto& [cols, tokens] : {std::array{"4608", "1"}, {"768", "1"}, {"4608", "8"}, {"1024", "4"}})
                 check_assembles(*ptxas, **kernel, {{"cols", cols}, {"token-tile", tokens}}, target);
     }
