@@ -41,6 +41,11 @@ bool resolve_lanes(Warp& w, const Inst* i, u32 lanes, Access& access) {
                 at -= local_window;
             }
         }
+        Cta* peer = nullptr;
+        if (space == mode_shared && (i->mode & mode_cluster) && at >> cluster_shift) {
+            peer = peer_at(w, i, l, at);
+            if (!peer) return false;
+        }
         const char* name = space == mode_shared ? "shared" : space == mode_local ? "local" : "global";
         if (checks && at % bytes) {
             fault(w, i, l, "memcheck",
@@ -70,7 +75,7 @@ bool resolve_lanes(Warp& w, const Inst* i, u32 lanes, Access& access) {
             }
             access.lane[l] = reinterpret_cast<u8*>(w.global_delta + at);
         } else {
-            const u64 size = space == mode_shared ? w.shared_size : w.local_size;
+            const u64 size = space == mode_shared ? w.shared_size : w.local_size; // the same for all CTAs
             if (bytes > size || at > size - bytes) {
                 fault(w, i, l, "memcheck",
                       fmt::format("{} of {} bytes at {} address {:#x}: there are {} bytes of it", verb, bytes, name, at,
@@ -79,8 +84,10 @@ bool resolve_lanes(Warp& w, const Inst* i, u32 lanes, Access& access) {
                 return false;
             }
             const u64 offset = space == mode_shared ? at : static_cast<u64>(l) * w.local_size + at;
-            access.lane[l] = (space == mode_shared ? w.shared : w.local) + offset;
-            u8* shadows = space == mode_shared ? w.shared_shadow : w.local_shadow;
+            access.lane[l] = (peer ? peer->shared.get() : space == mode_shared ? w.shared : w.local) + offset;
+            u8* shadows = peer                   ? checks ? peer->shared_shadow.data() : nullptr
+                          : space == mode_shared ? w.shared_shadow
+                                                 : w.local_shadow;
             if (shadows) shadow = shadows + offset;
         }
         access.lane_shadow[l] = shadow;
@@ -142,12 +149,15 @@ const Inst* run_isspacep(Warp& w, const Inst* i) {
     u32 r = 0;
     for (u32 l = 0; l < warp_size; ++l) {
         const u64 a = reg<u64>(w, i->a)[l];
-        const bool shared = a >= shared_window && a < shared_window + window_bytes,
+        const u64 reach = i->mode & mode_cluster ? window_bytes : u64{1} << cluster_shift;
+        const bool shared = a >= shared_window && a < shared_window + reach,
+                   in_cluster = a >= shared_window && a < shared_window + window_bytes,
                    local = a >= local_window && a < local_window + window_bytes;
-        const bool yes = i->mode == mode_shared   ? shared
-                         : i->mode == mode_local  ? local
-                         : i->mode == mode_global ? !shared && !local
-                                                  : false;
+        const u8 space = i->mode & mode_space_mask;
+        const bool yes = space == mode_shared   ? shared
+                         : space == mode_local  ? local
+                         : space == mode_global ? !in_cluster && !local
+                                                : false;
         r |= static_cast<u32>(yes) << l;
     }
     u32& d = pred(w, i->d);

@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstring>
 
-// mbarriers and bulk copies (PTX ISA 9.7.13.15 and 9.7.9.25.4). An mbarrier is one word of shared memory: expected
+// mbarriers (PTX ISA 9.7.13.15). An mbarrier is one word of shared memory: expected
 // arrivals, pending arrivals, pending bytes, the phase's parity, and a mark that tells it from other data.
 namespace ptxgen::runtime::emulator {
 namespace {
@@ -53,21 +53,6 @@ void complete_signalling(Cta& cta, const u8* mbarrier) {
     }
 }
 
-class BulkCopy final : public AsyncOperation {
-public:
-    BulkCopy(const Origin& where, const AsyncTarget& target, const u8* source, u32 bytes)
-        : AsyncOperation(where), target_(target), source_(source), bytes_(bytes) {}
-    void complete() override { deliver(target_, source_, bytes_, origin); }
-    bool signals(const u8* mbarrier) const override { return mbarrier == target_.cta->shared.get() + target_.mbarrier; }
-    bool reaches(const Cta& cta) const override { return target_.cta == &cta; }
-    std::string describe() const override { return fmt::format("a bulk copy of {} bytes", bytes_); }
-
-private:
-    AsyncTarget target_;
-    const u8* source_;
-    u32 bytes_;
-};
-
 /// Finishes the cp.async of a lane that are in flight.
 void complete_lane_copies(WarpState& s, u32 lane) {
     std::size_t kept = 0;
@@ -81,42 +66,6 @@ void complete_lane_copies(WarpState& s, u32 lane) {
         if (copy.target_shadow) std::memset(copy.target_shadow, 1, copy.bytes);
     }
     s.copies.resize(kept);
-}
-
-u64 shared_offset(u64 address) {
-    return address >= shared_window && address < shared_window + window_bytes ? address - shared_window : address;
-}
-
-/// [address, address + bytes) of global or shared memory, or nullptr after a finding.
-u8* bulk_range(Warp& w, const Inst* i, int lane, bool global, u64 address, u64 bytes, const char* what, u8** shadow) {
-    DeviceMemory& memory = *launch_of(w).memory;
-    *shadow = nullptr;
-    if (address % 16) {
-        fault(w, i, lane, "memcheck",
-              fmt::format("{} address {:#x} of a bulk copy is not aligned to 16 bytes", what, address), address);
-        return nullptr;
-    }
-    if (global) {
-        const Allocation* a = memory.find(address);
-        if (!a || bytes > a->size - (address - a->base)) {
-            fault(w, i, lane, "memcheck",
-                  fmt::format("a bulk copy of {} bytes, {} {:#x}: {}", bytes, what, address, memory.describe(address)),
-                  address);
-            return nullptr;
-        }
-        if (a->shadow) *shadow = a->shadow + (address - a->base);
-        return memory.host(address);
-    }
-    const u64 offset = shared_offset(address);
-    if (bytes > w.shared_size || offset > w.shared_size - bytes) {
-        fault(w, i, lane, "memcheck",
-              fmt::format("a bulk copy of {} bytes, {} shared address {:#x}: there are {} bytes of it", bytes, what,
-                          offset, w.shared_size),
-              offset);
-        return nullptr;
-    }
-    if (w.shared_shadow) *shadow = w.shared_shadow + offset;
-    return w.shared + offset;
 }
 
 } // namespace
@@ -231,43 +180,6 @@ const Inst* run_pending_count(Warp& w, const Inst* i) {
         reg<u32>(w, i->d)[l] = static_cast<u32>(unpack(reg<u64>(w, i->a)[l]).pending);
     }
     return i + 1;
-}
-
-/// Inst::d target, a source, b bytes, e mbarrier (~0: none); list: their offsets; mode: bit 0 target, bit 1 source are
-/// global.
-const Inst* run_bulk_copy(Warp& w, const Inst* i) {
-    Cta& cta = *w.cta;
-    const bool to_global = i->mode & 1, from_global = i->mode & 2;
-    for (u32 m = w.mask; m; m &= m - 1) {
-        const int l = std::countr_zero(m);
-        const u64 target = reg<u64>(w, i->d)[l] + static_cast<u64>(static_cast<s32>(i->list[0]));
-        const u64 source = reg<u64>(w, i->a)[l] + static_cast<u64>(static_cast<s32>(i->list[1]));
-        const u32 bytes = reg<u32>(w, i->b)[l];
-        if (bytes % 16)
-            return fault(w, i, l, "memcheck",
-                         fmt::format("a bulk copy of {} bytes, which is no multiple of 16", bytes));
-        u8 *target_shadow, *source_shadow;
-        const u8* from = bulk_range(w, i, l, from_global, source, bytes, "from", &source_shadow);
-        if (!from) return nullptr;
-        u8* to = bulk_range(w, i, l, to_global, target, bytes, "to", &target_shadow);
-        if (!to) return nullptr;
-        if (source_shadow && !std::all_of(source_shadow, source_shadow + bytes, [](u8 b) { return b != 0; }))
-            return fault(w, i, l, "initcheck", "a bulk copy reads memory that was never written", source);
-        if (i->e == ~u32{0}) {
-            std::memcpy(to, from, bytes);
-            if (target_shadow) std::memset(target_shadow, 1, bytes);
-            ++w.writes;
-            continue;
-        }
-        const u64 at = shared_offset(reg<u64>(w, i->e)[l] + static_cast<u64>(static_cast<s32>(i->list[2])));
-        if (at % 8 || w.shared_size < 8 || at > w.shared_size - 8 || (load_word(w.shared + at) & mark_mask) != mark)
-            return fault(w, i, l, "asynccheck", fmt::format("there is no mbarrier at shared address {:#x}", at), at);
-        const AsyncTarget copied{&cta, static_cast<u64>(to - w.shared), at};
-        poison(cta, copied.offset, bytes);
-        issue_async(cta, std::make_unique<BulkCopy>(Origin{&w, i, l}, copied, from, bytes));
-        ++w.writes;
-    }
-    return launch_of(w).choices ? stop_at(w, i + 1, Stop::preempt) : i + 1;
 }
 
 } // namespace ptxgen::runtime::emulator

@@ -101,6 +101,77 @@ void poison(Cta& cta, u64 offset, u64 bytes) {
     if (cta.launch->options->checks) std::memset(cta.shared_shadow.data() + offset, 0, bytes);
 }
 
+Cta* peer_at(Warp& w, const Inst* i, int lane, u64& address) {
+    const Cluster& cluster = *w.cta->cluster;
+    const u64 rank = (address >> cluster_shift) - 1, whole = address;
+    if (rank >= cluster.ctas.size()) {
+        fault(w, i, lane, "memcheck",
+              fmt::format("shared address {:#x} belongs to no CTA of the cluster, which has {}", whole,
+                          cluster.ctas.size()),
+              whole);
+        return nullptr;
+    }
+    Cta& peer = *cluster.ctas[rank];
+    address &= (u64{1} << cluster_shift) - 1;
+    if (peer.ended || (!peer.started && w.cta->launch->options->checks)) {
+        fault(w, i, lane, "memcheck",
+              fmt::format("shared address {:#x} belongs to the CTA with rank {}, which {}", whole, rank,
+                          peer.ended ? "has ended" : "has not started: a barrier of the cluster must come before"),
+              whole);
+        return nullptr;
+    }
+    return &peer;
+}
+
+namespace {
+
+template <class T>
+const Inst* map_addresses(Warp& w, const Inst* i) {
+    const Cta& cta = *w.cta;
+    const bool generic = (i->mode & mode_space_mask) == mode_generic;
+    for (u32 m = w.mask; m; m &= m - 1) {
+        const int l = std::countr_zero(m);
+        u64 at = reg<T>(w, i->a)[l];
+        const u32 rank = reg<u32>(w, i->b)[l];
+        if (rank >= cta.cluster->ctas.size())
+            return fault(
+                w, i, l, "memcheck",
+                fmt::format("there is no CTA with rank {}: the cluster has {}", rank, cta.cluster->ctas.size()));
+        if (generic && (at < shared_window || at >= shared_window + window_bytes))
+            return fault(w, i, l, "memcheck", fmt::format("{:#x} is no address of shared memory", at), at);
+        const u64 window = generic ? shared_window : 0;
+        at = (at - window) & ((u64{1} << cluster_shift) - 1);
+        if (rank != cta.rank) at |= u64{rank + 1} << cluster_shift;
+        reg<T>(w, i->d)[l] = static_cast<T>(at + window);
+    }
+    return i + 1;
+}
+
+template <class T>
+const Inst* rank_of_addresses(Warp& w, const Inst* i) {
+    const Cta& cta = *w.cta;
+    const bool generic = (i->mode & mode_space_mask) == mode_generic;
+    for (u32 m = w.mask; m; m &= m - 1) {
+        const int l = std::countr_zero(m);
+        const u64 at = reg<T>(w, i->a)[l] - (generic ? shared_window : 0);
+        const u64 field = at >> cluster_shift;
+        if (field > cta.cluster->ctas.size())
+            return fault(w, i, l, "memcheck", fmt::format("{:#x} is no address of the cluster's shared memory", at),
+                         at);
+        reg<u32>(w, i->d)[l] = field ? static_cast<u32>(field - 1) : cta.rank;
+    }
+    return i + 1;
+}
+
+} // namespace
+
+const Inst* run_mapa(Warp& w, const Inst* i) {
+    return i->bytes == 8 ? map_addresses<u64>(w, i) : map_addresses<u32>(w, i);
+}
+const Inst* run_getctarank(Warp& w, const Inst* i) {
+    return i->bytes == 8 ? rank_of_addresses<u64>(w, i) : rank_of_addresses<u32>(w, i);
+}
+
 // barrier.cluster: every thread arrives and then waits until all threads of the cluster that have not ended arrived.
 
 bool complete_cluster_barrier(Cluster& cluster) {

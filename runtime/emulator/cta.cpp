@@ -61,7 +61,7 @@ u64 special_value(std::string_view name, const Cta& cta, u32 warp, u32 lane) {
     if (base == "%cluster_ctarank")
         return in_cluster.x + u64{cluster.x} * (in_cluster.y + u64{cluster.y} * in_cluster.z);
     if (base == "%cluster_nctarank") return cluster.count();
-    if (base == "%is_explicit_cluster") return launch.config.cluster.has_value();
+    if (base == "%is_explicit_cluster") return launch.explicit_cluster;
     if (base == "%lanemask_eq") return u64{1} << lane;
     if (base == "%lanemask_lt") return (u64{1} << lane) - 1;
     if (base == "%lanemask_le") return (u64{2} << lane) - 1;

@@ -149,10 +149,11 @@ struct Launch {
     LaunchConfig config;
     std::vector<u8> params;
     u32 shared_bytes = 0;
-    Dim3 cluster;               ///< CTAs of a cluster
-    u64 cluster_count = 0;      ///< of the grid
-    Choices* choices = nullptr; ///< nullptr: in order, on any number of workers
-    u64 time_base = 0;          ///< %globaltimer at the start
+    Dim3 cluster;                  ///< CTAs of a cluster
+    bool explicit_cluster = false; ///< the launch or the kernel says so
+    u64 cluster_count = 0;         ///< of the grid
+    Choices* choices = nullptr;    ///< nullptr: in order, on any number of workers
+    u64 time_base = 0;             ///< %globaltimer at the start
     u32 grid_id = 0;
     u64 residents_per_worker = 1; ///< CTAs
     unsigned workers = 1;
@@ -274,6 +275,11 @@ const Inst* run_special(Warp& w, const Inst* i);
 void run_tracking(Warp& w);
 
 // cluster.cpp
+/// The other CTA of the cluster that this shared address (no generic one) belongs to, and `address` becomes the offset
+/// in its shared memory; nullptr after a finding: there is none, it has not started or has ended.
+Cta* peer_at(Warp& w, const Inst* i, int lane, u64& address);
+const Inst* run_mapa(Warp& w, const Inst* i); ///< Inst::mode a SpaceMode; d, a addresses, b rank; bytes of an address
+const Inst* run_getctarank(Warp& w, const Inst* i);     ///< likewise
 const Inst* run_cluster_arrive(Warp& w, const Inst* i); ///< Inst::mode: bit 0 aligned
 const Inst* run_cluster_wait(Warp& w, const Inst* i);
 /// Lanes of the warp end: the cluster's barrier counts without them.
@@ -298,6 +304,10 @@ const Inst* run_cp_async_wait(Warp& w, const Inst* i);
 /// Inst::n a MbarrierOp; a address, b count or bytes, c state or parity, d state or condition.
 const Inst* run_mbarrier(Warp& w, const Inst* i);
 const Inst* run_pending_count(Warp& w, const Inst* i);
+
+// bulk_copy.cpp
+/// Inst::d target, a source, b bytes, e mbarrier (~0: none), c mask of CTAs (~0: no multicast); list: the addresses'
+/// offsets; mode: bit 0 target, bit 1 source are global.
 const Inst* run_bulk_copy(Warp& w, const Inst* i);
 
 // atomics.cpp

@@ -37,9 +37,12 @@ bool Opcodes::mbarrier(Decoder& d) {
     i.d = result;
     i.n = static_cast<u8>(op);
     i.bytes = 8;
-    // without a space the address is generic
-    const bool shared = d.has("shared") || d.has("shared::cta") || d.has("shared::cluster");
-    i.mode = static_cast<u8>((shared ? mode_shared : mode_generic) | mode_wide_address | mode_store);
+    // without a space the address is generic; other CTAs' mbarriers can be told something but not be waited for
+    const bool in_cluster = d.has("shared::cluster"), shared = d.has("shared") || d.has("shared::cta") || in_cluster;
+    const bool tells = d.has("arrive") || d.has("arrive_drop") || expects || d.has("complete_tx");
+    i.mode = static_cast<u8>((shared ? mode_shared : mode_generic) |
+                             (in_cluster || (!shared && tells && !copies) ? mode_cluster : 0) | mode_wide_address |
+                             mode_store);
     d.trace().uses = {where.slot};
     for (const u32 s : {n, phase})
         if (s != no_slot) d.trace().uses.push_back(s);
@@ -48,9 +51,7 @@ bool Opcodes::mbarrier(Decoder& d) {
 }
 
 bool Opcodes::bulk_copy(Decoder& d) {
-    if (!d.is_opcode("cp") || !d.has("bulk") || d.has("reduce") || d.has("tensor") || d.has("multicast::cluster") ||
-        d.has("cp_mask"))
-        return false;
+    if (!d.is_opcode("cp") || !d.has("bulk") || d.has("reduce") || d.has("tensor") || d.has("cp_mask")) return false;
     if (d.has("commit_group") || d.has("wait_group") || d.has("prefetch")) {
         d.append(run_nop); // copies to global memory are done when they are issued
         return true;
@@ -60,6 +61,7 @@ bool Opcodes::bulk_copy(Decoder& d) {
                from_global = d.words_.size() > 4 && d.words_[4] == "global";
     const Decoder::Address target = d.address(d.operand("d"), true), source = d.address(d.operand("s"), true);
     const u32 bytes = d.source("n", Type::u32);
+    const u32 mask = d.present("mask") ? d.source("mask", Type::b16) : no_slot;
     u32 mbarrier = no_slot;
     s64 mbarrier_offset = 0;
     if (d.present("mb")) {
@@ -71,6 +73,7 @@ bool Opcodes::bulk_copy(Decoder& d) {
     i.d = target.slot;
     i.a = source.slot;
     i.b = bytes;
+    i.c = mask;
     i.e = mbarrier;
     i.mode = static_cast<u8>((to_global ? 1 : 0) | (from_global ? 2 : 0));
     d.program_->offsets.push_back(std::make_unique<u32[]>(3));
@@ -80,7 +83,8 @@ bool Opcodes::bulk_copy(Decoder& d) {
     offsets[2] = static_cast<u32>(mbarrier_offset);
     i.list = offsets;
     d.trace().uses = {target.slot, source.slot, bytes};
-    if (mbarrier != no_slot) d.trace().uses.push_back(mbarrier);
+    for (const u32 s : {mask, mbarrier})
+        if (s != no_slot) d.trace().uses.push_back(s);
     return true;
 }
 
@@ -89,13 +93,21 @@ bool Opcodes::cluster(Decoder& d) {
         d.append(d.has("arrive") ? run_cluster_arrive : run_cluster_wait).mode = d.has("aligned") ? 1 : 0;
         return true;
     }
-    if (d.is_opcode("mapa")) {
-        const Type t = d.type_of("d");
-        const u32 a = d.source("a", t);
-        return d.emit_map({.sem = Sem::mov, .type = t}, {a}, d.dest("d", t));
+    const bool map = d.is_opcode("mapa");
+    if (map || d.is_opcode("getctarank")) {
+        const Type t = d.type_of("a");
+        const u32 a = d.source("a"), rank = map ? d.source("b") : no_slot, result = d.dest("d");
+        Inst& i = d.append(map ? run_mapa : run_getctarank);
+        i.a = a;
+        i.b = rank;
+        i.d = result;
+        i.bytes = static_cast<u16>(byte_size(t));
+        i.mode = d.has("shared::cluster") ? mode_shared : mode_generic;
+        d.trace().uses = {a};
+        if (map) d.trace().uses.push_back(rank);
+        d.trace().writes = {result};
+        return true;
     }
-    if (d.is_opcode("getctarank"))
-        return d.emit_map({.sem = Sem::mov, .type = Type::b32}, {d.constant(0, 32)}, d.dest("d"));
     return false;
 }
 

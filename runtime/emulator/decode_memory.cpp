@@ -11,13 +11,13 @@ const OperandSpec* spec_of(const Instruction& i, std::string_view name) {
     return nullptr;
 }
 
-/// How the emulator reaches a state space; constant memory lies with global memory.
+/// How the emulator reaches a state space, a SpaceMode; constant memory lies with global memory.
 u8 mode_of(Space space) {
     switch (space) {
-    case Space::shared:
-    case Space::shared_cluster: return mode_shared;
+    case Space::shared: return mode_shared;
+    case Space::shared_cluster: return mode_shared | mode_cluster;
     case Space::local: return mode_local;
-    case Space::generic: return mode_generic;
+    case Space::generic: return mode_generic | mode_cluster;
     default: return mode_global;
     }
 }
@@ -101,7 +101,7 @@ bool Opcodes::memory(Decoder& d) {
         d.fail("the address of a parameter");
         return true;
     }
-    const u8 mode = mode_of(space);
+    const u8 full_mode = mode_of(space), mode = full_mode & mode_space_mask;
     const Decoder::Address where = d.address(at, mode == mode_global || mode == mode_generic);
     const bool polls = load && (d.has("volatile") || d.has("relaxed") || d.has("acquire") || d.has("mmio"));
     if (polls) {
@@ -109,7 +109,7 @@ bool Opcodes::memory(Decoder& d) {
         i.a = where.slot;
         i.imm = where.offset;
         i.bytes = static_cast<u16>(size / 8 * n);
-        i.mode = static_cast<u8>(mode | (where.wide ? mode_wide_address : 0));
+        i.mode = static_cast<u8>(full_mode | (where.wide ? mode_wide_address : 0));
         d.trace().uses = {where.slot};
     }
     const u8 key_space =
@@ -124,7 +124,7 @@ bool Opcodes::memory(Decoder& d) {
     i->imm = where.offset;
     i->n = n;
     i->bytes = static_cast<u16>(size / 8 * n);
-    i->mode = static_cast<u8>(mode | (where.wide ? mode_wide_address : 0) | (store ? mode_store : 0));
+    i->mode = static_cast<u8>(full_mode | (where.wide ? mode_wide_address : 0) | (store ? mode_store : 0));
     if (n > 1)
         i->list = list;
     else if (load)
@@ -161,8 +161,9 @@ bool Opcodes::atomic(Decoder& d) {
     const Operand& data = d.operand("b");
     const OperandSpec* spec = spec_of(*d.instruction_, "a");
     if (!handler || !spec || data.kind == Operand::Kind::vector) return false;
-    const u8 mode = mode_of(address_space(d.instruction_->row(), d.instruction_->choices, *spec));
-    const Decoder::Address where = d.address(d.operand("a"), mode == mode_global || mode == mode_generic);
+    const u8 mode = mode_of(address_space(d.instruction_->row(), d.instruction_->choices, *spec)),
+             space = mode & mode_space_mask;
+    const Decoder::Address where = d.address(d.operand("a"), space == mode_global || space == mode_generic);
     const u32 b = d.source("b"), c = d.present("c") ? d.source("c") : no_slot;
     const u32 result = atom ? d.dest("d") : no_slot;
     Inst& i = d.append(handler);
@@ -199,7 +200,7 @@ bool Opcodes::addresses(Decoder& d) {
         Inst& i = d.append(d.has("to") ? run_from_generic : run_to_generic);
         i.a = a;
         i.d = result;
-        i.mode = mode_of(space);
+        i.mode = mode_of(space) & mode_space_mask;
         return true;
     }
     if (isspacep) {
@@ -208,7 +209,10 @@ bool Opcodes::addresses(Decoder& d) {
         Inst& i = d.append(run_isspacep);
         i.a = a;
         i.d = result;
-        i.mode = space.starts_with("shared") ? mode_shared : space == "local" ? mode_local : mode_global;
+        i.mode = space == "shared::cluster"    ? mode_shared | mode_cluster
+                 : space.starts_with("shared") ? mode_shared
+                 : space == "local"            ? mode_local
+                                               : mode_global;
         if (space == "const" || space.starts_with("param")) i.mode = mode_generic; // no window of its own: never there
         return true;
     }

@@ -101,12 +101,14 @@ Result<std::unique_ptr<Program>> Decoder::run() {
     program_->name = function_.name;
     program_->function = &function_;
     program_->text = text_;
-    for (const auto& [directive, values] : function_.directives)
-        if (directive == "maxntid" || directive == "reqntid") {
-            u64 product = 1;
-            for (const u32 v : values) product *= v;
-            program_->max_threads = static_cast<u32>(std::min<u64>(product, 1024));
-        }
+    for (const auto& [directive, values] : function_.directives) {
+        const auto value = [&values = values](std::size_t k) { return k < values.size() ? values[k] : 1u; };
+        if (directive == "maxntid" || directive == "reqntid")
+            program_->max_threads = static_cast<u32>(std::min<u64>(u64{value(0)} * value(1) * value(2), 1024));
+        if (directive == "reqnctapercluster") program_->cluster = {value(0), value(1), value(2)};
+        if (directive == "explicitcluster") program_->explicit_cluster = true;
+        if (directive == "maxclusterrank") program_->max_cluster = value(0);
+    }
     place_variables();
     if (auto status = build_blocks(); !status) return status.error();
     std::vector<std::vector<u32>> successors(blocks_.size());

@@ -7,6 +7,14 @@
 #include <cstring>
 
 namespace ptxgen::runtime::emulator {
+namespace {
+
+/// CTAs of a cluster: as the launch says, else as the kernel does, else one.
+Dim3 cluster_of(const Program& program, const LaunchConfig& config) {
+    return config.cluster ? *config.cluster : program.cluster.count() ? program.cluster : Dim3{};
+}
+
+} // namespace
 
 Status EmulatorDevice::check_launch(const Program& program, const LaunchConfig& config,
                                     std::span<const KernelArg> args) const {
@@ -39,17 +47,25 @@ Status EmulatorDevice::check_launch(const Program& program, const LaunchConfig& 
         return error(fmt::format("{} bytes of shared memory ({} static, {} dynamic) are over the device's limit of {}",
                                  shared, program.static_shared_bytes, config.shared_bytes,
                                  properties_.shared_bytes_per_block_optin));
-    if (config.cluster) {
-        const Dim3& c = *config.cluster;
+    const Dim3& required = program.cluster;
+    if (program.explicit_cluster && !config.cluster && required.count() == 0)
+        return error("the kernel is .explicitcluster: the launch must say how many CTAs a cluster has");
+    const Dim3 c = cluster_of(program, config);
+    if (config.cluster && required.count() && !(c.x == required.x && c.y == required.y && c.z == required.z))
+        return error(fmt::format("a cluster of ({},{},{}) CTAs, but the kernel's .reqnctapercluster is ({},{},{})", c.x,
+                                 c.y, c.z, required.x, required.y, required.z));
+    if (config.cluster || required.count()) {
         if (!properties_.cluster_launch)
             return error(fmt::format("clusters need sm_90, this device is {}", ptxgen::to_string(options_.target)));
         if (c.count() == 0 || c.count() > 16 || grid.x % c.x || grid.y % c.y || grid.z % c.z)
             return error(
                 fmt::format("a cluster of ({},{},{}) CTAs does not divide the grid of ({},{},{}) or has more than 16",
                             c.x, c.y, c.z, grid.x, grid.y, grid.z));
-        if (c.count() > 1) return error("the emulator runs clusters of one CTA only");
+        if (program.max_cluster && c.count() > program.max_cluster)
+            return error(fmt::format("a cluster of {} CTAs is over the kernel's .maxclusterrank of {}", c.count(),
+                                     program.max_cluster));
     }
-    const std::uint64_t cluster = config.cluster ? config.cluster->count() : 1;
+    const std::uint64_t cluster = c.count();
     if (options_.resident && options_.resident < cluster)
         return error(fmt::format("clusters of {} CTAs cannot run when only {} are resident at once", cluster,
                                  options_.resident));
@@ -84,7 +100,8 @@ Status EmulatorDevice::launch(const EmulatorKernel& kernel, const LaunchConfig& 
     for (std::size_t k = 0; k < args.size(); ++k)
         std::memcpy(l.params.data() + program.param_offsets[k], args[k].data(), args[k].size());
     l.shared_bytes = program.dynamic_shared_offset + config.shared_bytes;
-    l.cluster = config.cluster.value_or(Dim3{});
+    l.cluster = cluster_of(program, config);
+    l.explicit_cluster = config.cluster || program.cluster.count();
     l.cluster_count = config.grid.count() / l.cluster.count();
     l.choices = choices_.get();
     l.dispatcher.start(l.cluster_count, l.choices);

@@ -23,6 +23,9 @@ inline constexpr u32 all_lanes = 0xffffffffu;
 inline constexpr u64 shared_window = 0x0100'0000'0000;
 inline constexpr u64 local_window = 0x0200'0000'0000;
 inline constexpr u64 window_bytes = u64{1} << 32;
+/// Addresses of shared::cluster, in the window and as 32-bit addresses: a CTA's own shared memory begins at 0, that of
+/// the CTA with rank r at (r + 1) << cluster_shift.
+inline constexpr u32 cluster_shift = 24;
 
 struct Warp;
 struct Inst;
@@ -152,7 +155,8 @@ enum SpaceMode : u8 {
     mode_generic,
     mode_space_mask = 7,
     mode_store = 8,
-    mode_wide_address = 16
+    mode_wide_address = 16,
+    mode_cluster = 32, ///< shared memory of other CTAs of the cluster too
 };
 
 } // namespace ptxgen::runtime::emulator

@@ -2,6 +2,7 @@
 
 #include "ptxgen/base/result.hpp"
 #include "ptxgen/ir/ir.hpp"
+#include "runtime/device.hpp"
 #include "runtime/emulator/machine.hpp"
 #include "runtime/emulator/semantics.hpp"
 
@@ -54,9 +55,11 @@ struct Program {
     u32 local_bytes = 0;
     u32 param_bytes = 0;
     std::vector<u32> param_offsets;
-    u32 max_threads = 1024; ///< of .maxntid
-    bool needs_cluster = false;
-    bool uses_clc = false; ///< has clusterlaunchcontrol
+    u32 max_threads = 1024;        ///< of .maxntid
+    Dim3 cluster{0, 0, 0};         ///< of .reqnctapercluster; 0: not said
+    bool explicit_cluster = false; ///< .explicitcluster
+    u32 max_cluster = 0;           ///< CTAs, of .maxclusterrank; 0: not said
+    bool uses_clc = false;         ///< has clusterlaunchcontrol
 };
 
 /// Decodes a kernel for one build of the handlers. Fails at the first instruction that the emulator does not execute,
