@@ -12,9 +12,11 @@ std::shared_ptr<Choices> Choices::random(std::uint64_t seed) {
 std::shared_ptr<Choices> Choices::adversarial(std::uint64_t seed) {
     return std::shared_ptr<Choices>(new Choices(Mode::adversarial, seed));
 }
-std::shared_ptr<Choices> Choices::scripted(std::vector<std::uint32_t> script, std::vector<ChoiceKind> kinds) {
+std::shared_ptr<Choices> Choices::scripted(std::vector<std::uint32_t> script, std::vector<ChoiceKind> kinds,
+                                           Points points) {
     std::shared_ptr<Choices> choices(new Choices(Mode::scripted, 0));
     choices->script_ = std::move(script);
+    choices->points_ = points;
     for (const ChoiceKind kind : kinds) choices->kinds_ |= 1u << static_cast<unsigned>(kind);
     return choices;
 }

@@ -28,6 +28,15 @@ struct Choice {
     bool operator==(const Choice&) const = default;
 };
 
+/// When a scripted schedule chooses what starts and what completes.
+enum class Points : std::uint8_t {
+    /// After every event: a cluster started, a CTA ended, an operation was issued or completed.
+    every_event,
+    /// When all CTAs wait. Far fewer schedules, and as good as all where CTAs touch nothing of one another's but the
+    /// clusters that are pending: whatever a CTA does until it waits could as well have come before.
+    all_wait,
+};
+
 /// The one source of all that is undetermined in launches: every decision of the scheduler and of asynchronous
 /// operations is a pick() from here, so that a seed or a script reproduces a run. For use by one thread.
 class Choices {
@@ -43,7 +52,8 @@ public:
     /// recorded. advance() enumerates all schedules:
     ///     auto choices = Choices::scripted({}, {ChoiceKind::dispatch});
     ///     do run(choices); while (choices->advance());
-    static std::shared_ptr<Choices> scripted(std::vector<std::uint32_t> script, std::vector<ChoiceKind> kinds);
+    static std::shared_ptr<Choices> scripted(std::vector<std::uint32_t> script, std::vector<ChoiceKind> kinds,
+                                             Points points = Points::every_event);
 
     /// A number below n; n > 0. Of one option there is no choice: 0, and nothing is recorded.
     std::uint32_t pick(std::uint32_t n, ChoiceKind kind);
@@ -51,6 +61,9 @@ public:
     bool decides(ChoiceKind kind) const;
     /// Whether to ask at every step; else only after something has happened, so that scripts stay short.
     bool at_every_step() const { return mode_ == Mode::random || mode_ == Mode::adversarial; }
+
+    /// Whether nothing is asked before all CTAs wait.
+    bool when_all_wait() const { return mode_ == Mode::scripted && points_ == Points::all_wait; }
 
     /// What was picked since the start, or since advance(); scripted choices only.
     const std::vector<Choice>& taken() const { return taken_; }
@@ -75,6 +88,7 @@ private:
     State states_[choice_kinds];
     std::vector<std::uint32_t> script_;
     std::uint32_t kinds_ = 0; ///< bit by ChoiceKind
+    Points points_ = Points::every_event;
     std::vector<Choice> taken_;
     bool diverged_ = false;
 };

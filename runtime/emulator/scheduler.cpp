@@ -65,7 +65,10 @@ void Scheduler::start() {
 }
 
 void Scheduler::offer() {
-    if (!choices_.at_every_step() && seen_ == worker_.events) return;
+    if (!choices_.at_every_step() && (seen_ == worker_.events || choices_.when_all_wait())) {
+        seen_ = worker_.events;
+        return;
+    }
     while (has_room() && choices_.pick(2, ChoiceKind::dispatch) == 0) start();
     for (;;) {
         const auto flights = in_flight();
