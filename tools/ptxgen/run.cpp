@@ -174,7 +174,7 @@ Status run(const RunOptions& options) {
         const Run one = run_of(options, k);
         const auto status = run_once(options, *job, one, k + 1 == options.schedules);
         if (!status && options.schedules > 1)
-            return Error{fmt::format("{}\nschedule {} of {}; again with --schedule {} --seed {}",
+            return Error{fmt::format("{}; schedule {} of {}, again with --schedule {} --seed {}",
                                      status.error().message, k, options.schedules, name_of(one.schedule), one.seed)};
         if (!status) return status;
     }
