@@ -219,11 +219,7 @@ bool barrier_before(Warp& w, u32 lanes) {
     for (const WatchedCta::Left& left : c.left)
         for (u32 m = lanes & s.open_lanes; m; m &= m - 1)
             if (s.open[static_cast<std::size_t>(std::countr_zero(m))] == left.tile)
-                return finding(
-                    left.origin,
-                    fmt::format("not all threads take the claimed tile: this one decoded the id {} and ended, "
-                                "others of its CTA go on with it; the decision must be the same in all threads",
-                                name_of(launch_of(w).clc->tile(left.tile).first_cta)));
+                return not_all(left);
     return true;
 }
 

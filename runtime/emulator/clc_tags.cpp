@@ -276,9 +276,9 @@ void tag_decoded(const Origin& origin, Tag tile) {
     const u32 extents[] = {extent.x, extent.y, extent.z};
     for (u32 k = 0; k < 3; ++k) {
         if (origin.inst->list[k] == ~u32{0}) continue;
-        Tag tags[warp_size] = {};
-        tags[origin.lane] = tile | (extents[k] > 1 ? tag_offset_x << (k + tag_lack_shift) : 0);
-        set_tags(s, origin.inst->list[k], tags, 1u << origin.lane);
+        const u32 offset = origin.inst->list[k];
+        tags_of(s, offset)[origin.lane] = tile | (extents[k] > 1 ? tag_offset_x << (k + tag_lack_shift) : 0);
+        s.tagged[offset / 64] = 1;
     }
 }
 
