@@ -294,6 +294,38 @@ TEST_CASE("every tile runs once under all schedules of small grids") {
             MESSAGE(grid << " CTAs, " << resident << " resident: " << done.schedules << " schedules");
         }
     CHECK(schedules > 100);
+    // two clusters of two CTAs
+    for (const std::uint32_t resident : {2u, 4u}) {
+        Case test = read_case(PTXGEN_SOURCE_DIR "/tests/cases/clc/reference/clc_mc2.ptx");
+        test.grid = 4;
+        for (const std::size_t k : {0u, 1u}) test.arguments[k].count = 64 * 4 - 4;
+        test.arguments[3].value = 64 * 4 - 4;
+        test.arguments[4].count = 4;
+        const auto device = device_with(resident);
+        Runner runner(*device, test);
+        const Exploration done = explore_schedules(*device, [&] {
+            const std::string wrong = runner.run();
+            CHECK_MESSAGE(wrong.empty(), resident << " resident: " << wrong);
+            return wrong.empty();
+        });
+        CHECK(done.complete);
+        MESSAGE("2 clusters, " << resident << " CTAs resident: " << done.schedules << " schedules");
+    }
+}
+
+TEST_CASE("the reference loops run clean and right") {
+    for (const auto* name : {"clc_min", "clc_mc2"}) {
+        const Case test = read_case(fmt::format(PTXGEN_SOURCE_DIR "/tests/cases/clc/reference/{}.ptx", name));
+        for (const std::uint32_t resident : {1u, 2u, 4u}) {
+            const auto device = device_with(resident * test.cluster);
+            Runner runner(*device, test);
+            sample_schedules(*device, 100, [&](std::uint64_t k) {
+                const std::string wrong = runner.run();
+                CHECK_MESSAGE(wrong.empty(), name << ", " << resident << " resident, schedule " << k << ": " << wrong);
+                return wrong.empty();
+            });
+        }
+    }
 }
 
 TEST_CASE("cluster launch control runs on several threads, and without checks") {
