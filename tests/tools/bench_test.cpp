@@ -41,6 +41,53 @@ TEST_CASE("stream reads all of the memory, through loads and bulk copies, and sa
     }
 }
 
+TEST_CASE("barrier counts every arrival") {
+    const auto report = report_of({"barrier", "--rounds", "4"});
+    REQUIRE(report.is_object());
+    CHECK(report["results"].size() == 3); // two kinds of launches, one of barriers
+}
+
+TEST_CASE("decode needs no vocabulary and counts the bytes of weights and cache") {
+    const test::TemporaryFolder folder;
+    const std::string path = folder.path() + "/tiny.gguf";
+    REQUIRE(ptxgen_bench({"synth", "--shape", "tiny", path}).code == 0);
+    const auto report = report_of({"decode", path, "--tokens", "2", "--prompt-tokens", "3", "--context-fill", "0,5",
+                                   "--activations", "f32", "--no-ceiling"});
+    REQUIRE(report.is_object());
+    const auto model = load_model(path);
+    REQUIRE(model);
+    double weights = 0;
+    for (const auto& tensor : model->file.tensors())
+        if (tensor.name != "token_embd.weight") weights += static_cast<double>(tensor.bytes);
+    REQUIRE(report["results"].size() == 3);
+    for (const int fill : {0, 5}) {
+        const auto& row = report["results"][fill == 0 ? 1 : 2];
+        CHECK(row["context"] == fill);
+        // 8 layers, 2 key heads of 64, keys and values in f32, fill + 1 and fill + 2 positions.
+        const double cache = 8.0 * 2 * 64 * 2 * 4 * (fill + 1.5);
+        CHECK(row["GB_per_token"].get<double>() * 1e9 == doctest::Approx(weights + cache).epsilon(1e-9));
+        CHECK(row["tok_per_s"].get<double>() > 0);
+    }
+}
+
+TEST_CASE("the rival must be a folder with llama.cpp in it") {
+    const test::TemporaryFolder folder;
+    const std::string path = folder.path() + "/tiny.gguf";
+    REQUIRE(ptxgen_bench({"synth", "--shape", "tiny", path}).code == 0);
+    const auto finished = ptxgen_bench(
+        {"decode", path, "--device", "emulator", "--json", folder.path() + "/r.json", "--rival", folder.path()});
+    CHECK(finished.code == 1);
+    CHECK(finished.err.find("no libllama*.so in '" + folder.path()) != std::string::npos);
+    CHECK(ptxgen_bench({"decode", path, "--rival", "/no/such/folder"}).code == 2);
+}
+
+TEST_CASE("ptxgen-run says that a model has no vocabulary") {
+    const test::TemporaryFolder folder;
+    const std::string path = folder.path() + "/tiny.gguf";
+    REQUIRE(ptxgen_bench({"synth", "--shape", "tiny", path}).code == 0);
+    CHECK(test::not_one_clear_error(test::ptxgen_run({path, "-q", "What?"}), {"no_vocab", "no vocabulary"}) == "");
+}
+
 TEST_CASE("the table goes to standard output and the JSON to a file") {
     const test::TemporaryFolder folder;
     const std::string path = folder.path() + "/stream.json";

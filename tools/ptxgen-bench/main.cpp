@@ -10,13 +10,17 @@ int main(int argc, char** argv) {
     app.footer(
         "Examples:\n"
         "  ptxgen-bench stream\n"
+        "  ptxgen-bench decode model.gguf --rival llama.cpp/bin\n"
         "  ptxgen-bench emulator --threads 1 --json emulator.json\n\n"
         "Exit codes: 0 success, 1 error, 2 wrong usage. 'ptxgen-bench BENCHMARK --help' explains one benchmark.");
     int code = exit_ok;
     const auto exit_with = [&code](int value) { code = value; };
     add_stream(app, exit_with);
     add_gemv(app, exit_with);
+    add_decode(app, exit_with);
+    add_barrier(app, exit_with);
     add_synth(app, exit_with);
+    add_rival_logits(app, exit_with);
     add_emulator(app, exit_with);
     try {
         app.parse(argc, argv);

@@ -42,6 +42,10 @@ Result<Vocabulary> Vocabulary::load(const gguf::File& file) {
         vocabulary.model_ = Model::bpe;
     else if (*model == "llama")
         vocabulary.model_ = Model::spm;
+    else if (*model == "no_vocab")
+        return file.key_error("tokenizer.ggml.model",
+                              "the model is 'no_vocab': it has no vocabulary, so that it cannot "
+                              "read or write text; ptxgen-bench decode runs it on token ids");
     else
         return file.key_error("tokenizer.ggml.model",
                               fmt::format("tokenizer '{}' is not supported; supported are gpt2 (BPE) and llama "
