@@ -6,9 +6,10 @@ using runtime::Schedule;
 using runtime::emulator::Choices;
 
 Exploration explore_schedules(runtime::EmulatedDevice& device, const std::function<bool()>& run,
-                              const std::vector<runtime::emulator::ChoiceKind>& kinds, std::uint64_t limit) {
+                              const std::vector<runtime::emulator::ChoiceKind>& kinds, std::uint64_t limit,
+                              runtime::emulator::Points points) {
     Exploration done;
-    const auto choices = Choices::scripted({}, kinds);
+    const auto choices = Choices::scripted({}, kinds, points);
     while (done.schedules < limit) {
         device.set_choices(choices);
         ++done.schedules;
