@@ -23,7 +23,8 @@ DecoderParameters::DecoderParameters(KernelBuilder& k, const DecoderConfig& conf
                                                 "may read them as they appear")),
       stop(k.param<global_ptr<const u32>>("stop", "u32: not 0 ends the launch after the token")),
       stop_ids(k.param<global_ptr<const u32>>("stop_ids", "u32 [stop_count]: ids that end the launch")),
-      stop_count(k.param<u32>("stop_count")), limit_ns(k.param<u64>("limit_ns", "bound of every wait")) {}
+      stop_count(k.param<u32>("stop_count")), limit_ns(k.param<u64>("limit_ns", "bound of every wait")),
+      profile(k.param<global_ptr<u64>>("profile", "u64 [ctas][words], if the kernel was generated to note times")) {}
 
 DecoderEmitter::DecoderEmitter(KernelBuilder& k, const DecoderConfig& config, const DecoderPlan& plan,
                                const DecoderParameters& parameters, const Val<shared_ptr<u8>>& memory,
@@ -46,17 +47,36 @@ void DecoderEmitter::emit() {
     k_.bra_if(k_.ld(word(go_on)) != 0, again);
 }
 
+void DecoderEmitter::note(std::string_view clock, std::uint32_t first, std::uint32_t stride) {
+    if (!config_.profile) return;
+    const DecoderProfile profile{config_.shape.layers};
+    k_.if_(thread_ == 0, [&] {
+        auto word = k_.var<u32>(k_.mad_lo(cta_, profile.words(), k_.imm<u32>(first)));
+        if (stride) word = k_.mad_lo(walk_.layer(), stride, word);
+        const auto now = k_.var<u64>();
+        k_.state().append("mov.u64", {now.operand(), Operand::special(*find_special_register(clock))});
+        const auto target = p_.profile + word;
+        k_.st(target, now);
+    });
+}
+
 void DecoderEmitter::emit_token() {
+    note("%globaltimer", 0);
+    note("%clock64", 2);
     embed(token_);
     const DecoderOp& qkv = plan_.op(OpName::qkv);
     take_embedding(p_.weights + config_.weights.at(0, LayerTensor::attn_norm), qkv.any_general());
     walk_.each([&] { emit_layer(); });
     emit_output();
+    note("%globaltimer", 1);
 }
 
 void DecoderEmitter::emit_layer() {
     const ModelShape& s = config_.shape;
     const EdgePlan& e = plan_.edges;
+    const DecoderProfile profile{s.layers};
+    std::uint32_t step = 0;
+    const auto note_step = [&] { note("%clock64", profile.at(0, step++), DecoderProfile::layer_steps); };
     const auto publish_at = [&](std::uint32_t first) {
         return [this, first](const Val<u32>& number, const Val<f32>& value) {
             emit_publish(k_, layer_edges() + number + first, value, epoch_);
@@ -65,16 +85,23 @@ void DecoderEmitter::emit_layer() {
     const auto post = [&](LayerTensor norm) { return s.post_norms ? std::optional(norm) : std::nullopt; };
     k_.comment("queries, keys, values");
     emit_op(plan_.op(OpName::qkv), publish_at(e.q));
+    note_step();
     emit_attention();
+    note_step();
     const DecoderOp& out = plan_.op(OpName::attention_output);
     take_vector(e.attention, out.cols, WaitSite::attention_output, out.any_general());
+    note_step();
     emit_op(out, publish_at(e.attention_block));
+    note_step();
     const DecoderOp& gate_up = plan_.op(OpName::gate_up);
     take_residual(e.attention_block, WaitSite::attention_block, post(LayerTensor::post_attention_norm),
                   walk_.tensor(LayerTensor::ffn_norm), gate_up.any_general());
+    note_step();
     emit_op(gate_up, publish_at(e.gated));
+    note_step();
     const DecoderOp& down = plan_.op(OpName::down);
     take_vector(e.gated, down.cols, WaitSite::ffn_gated, down.any_general());
+    note_step();
     if (config_.silent_cta) {
         const auto speaks = cta_ != *config_.silent_cta;
         emit_op(down, [&](const Val<u32>& number, const Val<f32>& value) {
@@ -83,8 +110,10 @@ void DecoderEmitter::emit_layer() {
     } else {
         emit_op(down, publish_at(e.ffn_block));
     }
+    note_step();
     const bool general = plan_.op(OpName::qkv).any_general() || plan_.op(OpName::output).any_general();
     take_residual(e.ffn_block, WaitSite::ffn_block, post(LayerTensor::post_ffw_norm), walk_.next_norm(), general);
+    note_step();
 }
 
 void DecoderEmitter::emit_output() {
@@ -104,6 +133,8 @@ void DecoderEmitter::emit_output() {
             k_.st(of_step + number, value);
         });
     });
+    const DecoderProfile profile{config_.shape.layers};
+    note("%clock64", profile.at(profile.layers, 0));
     k_.comment("the best of all CTAs");
     best_of_cta(k_, best, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
     // Two buffers take turns: whoever still reads one has not let the others come to write it again.
@@ -130,6 +161,7 @@ void DecoderEmitter::emit_output() {
     best_of_cta(k_, overall, thread_, 32 * ring_warps, float_word(best_values), word(best_indices), consumers_);
     const auto id = k_.selp(k_.imm<u32>(0), overall.index, overall.index == no_index);
 
+    note("%clock64", profile.at(profile.layers, 1));
     k_.comment("what comes next");
     k_.if_(speaks_for_host, [&] {
         const auto done = step();

@@ -22,13 +22,29 @@ struct DecoderConfig {
     std::uint32_t shared_bytes = 99 * 1024; ///< that a CTA may have
     /// Positions for which one CTA attends alone, before another one joins it: at least 16.
     std::uint32_t split_positions = 128;
+    /// Every CTA notes the time behind each of its steps: DecoderProfile.
+    bool profile = false;
     /// For tests of what becomes of a stalled grid: this CTA never publishes a feed-forward result.
     std::optional<std::uint32_t> silent_cta;
 };
 
+/// What a CTA notes in each token, over what it noted in the one before, as u64: %globaltimer at the token's begin and
+/// end; then %clock64 at the begin, behind each step of each layer, and behind each of the last steps.
+struct DecoderProfile {
+    static constexpr std::uint32_t layer_steps = 9, last_steps = 2;
+    std::uint32_t layers = 0;
+
+    std::uint32_t words() const { return 3 + layers * layer_steps + last_steps; }
+    /// Of step `step` of a layer, or of last step `step` with layer = layers.
+    std::uint32_t at(std::uint32_t layer, std::uint32_t step) const { return 3 + layer * layer_steps + step; }
+    static std::string_view step_name(std::uint32_t step);
+    static std::string_view last_step_name(std::uint32_t step);
+};
+
 /// Sizes of the buffers that a launch needs beside weights, cache and rope tables, in bytes.
 struct DecoderBuffers {
-    std::uint64_t edges = 0; ///< zero before the first launch
+    std::uint64_t edges = 0;   ///< zero before the first launch
+    std::uint64_t profile = 0; ///< [ctas][DecoderProfile::words()]; 8 without profile
     std::uint64_t status =
         0; ///< zero before every launch: a word for the grid (the first of 8), then DecoderStatus a CTA
 };

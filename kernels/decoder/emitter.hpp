@@ -31,6 +31,7 @@ struct DecoderParameters {
     Val<global_ptr<const u32>> stop_ids;
     Val<u32> stop_count;
     Val<u64> limit_ns;
+    Val<global_ptr<u64>> profile;
 };
 
 /// Values that advance from layer to layer, and those that depend on the layer's kind. The producer and the consumers
@@ -160,6 +161,8 @@ private:
     void combine_splits(const Val<u32>& kv_head, const Val<u32>& split, const Val<u32>& splits, const Val<u32>& active);
 
     // decoder.cpp
+    /// Notes a clock in word `first` + layer · `stride` of the profile.
+    void note(std::string_view clock, std::uint32_t first, std::uint32_t stride = 0);
     void emit_token();
     void emit_layer();
     void emit_output();

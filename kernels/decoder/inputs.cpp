@@ -2,6 +2,7 @@
 
 #include "kernels/gather/gather.hpp"
 #include "kernels/ring/activations.hpp"
+#include "kernels/ring/gather_ring.hpp"
 
 #include <fmt/format.h>
 
@@ -12,6 +13,15 @@ void DecoderEmitter::embed(const Val<u32>& token) {
     const auto x = at<f32>(plan_.shared.x);
     const auto scale = static_cast<float>(s.embedding_scale);
     const auto table = p_.weights + config_.weights.token_embd;
+    if (config_.weights.token_embd_packed) {
+        const std::uint32_t parts = gather_ring_parts(s.token_embd_type, s.hidden);
+        k_.for_<u32>(thread_, parts, 32 * ring_warps, [&](Var<u32>& part) {
+            emit_gather_ring_part(k_, s.token_embd_type, s.hidden, scale, table, token,
+                                  Val<u32>(k_.state(), part.operand()), x);
+        });
+        barrier();
+        return;
+    }
     const auto decoder = unit_decoder(s.token_embd_type, s.hidden);
     const std::uint32_t units = s.hidden / decoder->shape().block_elements * decoder->shape().units;
     const auto wide = k_.cvt<u64>(token);

@@ -291,8 +291,22 @@ Result<DecoderPlan> plan_decoder(const DecoderConfig& config) {
     return plan;
 }
 
+std::string_view DecoderProfile::step_name(std::uint32_t step) {
+    static constexpr std::string_view names[layer_steps] = {
+        "q, k, v products",  "attention",   "wait: attention output", "output products", "wait: attention block",
+        "gate, up products", "wait: gated", "down products",          "wait: ffn block",
+    };
+    return names[step];
+}
+
+std::string_view DecoderProfile::last_step_name(std::uint32_t step) {
+    return step == 0 ? "logits" : "wait: best logit";
+}
+
 DecoderBuffers decoder_buffers(const DecoderConfig& config) {
     DecoderBuffers buffers;
+    const DecoderProfile profile{config.shape.layers};
+    buffers.profile = config.profile ? 8ull * config.ctas * profile.words() : 8;
     buffers.status = 4ull * status_words * (config.ctas + 1);
     if (const auto plan = plan_decoder(config)) buffers.edges = 8 * plan->edges.total;
     return buffers;

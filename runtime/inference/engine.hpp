@@ -32,6 +32,9 @@ struct EngineOptions {
     std::uint32_t ctas = 0;   ///< of the persistent engine's launches; 0: one on each multiprocessor
     /// Called while weights are uploaded and kernels compiled, with a share of the work in [0, 1].
     std::function<void(double)> on_progress = {};
+    /// Gets, behind every generate() of the persistent engine, a table of where the last token's time went. Asking for
+    /// it makes the engine a little slower.
+    std::function<void(std::string_view)> on_profile = {};
     /// Gets what a user may want to know about the choices made: one line each, once.
     std::function<void(std::string_view)> on_note = {};
 };

@@ -90,6 +90,7 @@ private:
                   bool logits_wanted);
     /// Waits for the end of the launch; the error says what became of it.
     Status finish();
+    Status tell_profile();
     Status check(std::span<const TokenId> ids) const;
     std::atomic_ref<std::uint64_t> token(std::uint32_t number) {
         return std::atomic_ref(static_cast<std::uint64_t*>(tokens_->data())[number]);
@@ -107,7 +108,8 @@ private:
     const BuiltKernel* decoder_ = nullptr;
     runtime::LaunchConfig launch_;
     DevicePtr weights_ = 0;
-    Buffer edges_, status_, given_, stop_ids_, logits_;
+    Buffer edges_, status_, given_, stop_ids_, logits_, profile_;
+    std::function<void(std::string_view)> on_profile_;
     /// u64 [context] tokens as the decoder tells them, u32 stop.
     std::unique_ptr<runtime::HostBuffer> tokens_;
     std::unique_ptr<runtime::Event> ended_;
@@ -133,6 +135,8 @@ Status PersistentEngine::initialise(const Model& model, const EngineOptions& opt
     config.shared_bytes = properties.shared_bytes_per_block_optin;
     config.split_positions = persistent.split_positions;
     config.silent_cta = persistent.silent_cta;
+    config.profile = options.on_profile != nullptr;
+    on_profile_ = options.on_profile;
     weights_ = on_device_->weights[model.token_embd];
     if (auto ok = check_places(model, on_device_->weights, config.weights, weights_); !ok) return ok;
 
@@ -160,11 +164,8 @@ Status PersistentEngine::initialise(const Model& model, const EngineOptions& opt
 
     const auto sizes = kernels::decoder_buffers(config);
     const std::pair<Buffer*, std::uint64_t> wanted[] = {
-        {&edges_, sizes.edges},
-        {&status_, sizes.status},
-        {&given_, 4ull * context()},
-        {&stop_ids_, 4ull * max_stop_ids},
-        {&logits_, 4ull * logit_rows * shape_.vocab},
+        {&edges_, sizes.edges},      {&status_, sizes.status},          {&profile_, sizes.profile},
+        {&given_, 4ull * context()}, {&stop_ids_, 4ull * max_stop_ids}, {&logits_, 4ull * logit_rows * shape_.vocab},
     };
     for (const auto& [buffer, bytes] : wanted) {
         auto allocated = device_.allocate(bytes);
@@ -207,7 +208,7 @@ Status PersistentEngine::launch(std::span<const TokenId> given, std::uint32_t st
         if (auto ok = stream_.copy_to_device(stop_ids_.address(), stop_ids.data(), stop_ids.size_bytes()); !ok)
             return ok;
     const DevicePtr tokens = tokens_->device_address();
-    const std::array<runtime::KernelArg, 18> args = {
+    const std::array<runtime::KernelArg, 19> args = {
         weights_,
         on_device_->cache.keys(0),
         on_device_->rope.address(false),
@@ -226,6 +227,7 @@ Status PersistentEngine::launch(std::span<const TokenId> given, std::uint32_t st
         stop_ids_.address(),
         static_cast<std::uint32_t>(stop_ids.size()),
         limit_ns_,
+        profile_.address(),
     };
     epoch_ += steps;
     launches_++;
@@ -319,7 +321,46 @@ Result<std::uint32_t> PersistentEngine::generate(TokenId first, std::uint32_t ma
     }
     position_ += drawn;
     if (auto ok = finish(); !ok) return ok.error();
+    if (on_profile_)
+        if (auto ok = tell_profile(); !ok) return ok.error();
     return drawn;
+}
+
+/// For each step its mean over layers and CTAs, the slowest and the quickest CTA's mean, and the sum over a token.
+Status PersistentEngine::tell_profile() {
+    const kernels::DecoderProfile profile{shape_.layers};
+    const std::uint32_t words = profile.words(), ctas = launch_.grid.x;
+    std::vector<std::uint64_t> noted(std::size_t{words} * ctas);
+    if (auto ok = stream_.copy_to_host(noted.data(), profile_.address(), noted.size() * 8); !ok) return ok;
+    if (auto ok = stream_.synchronize(); !ok) return ok;
+    const auto at = [&](std::uint32_t cta, std::uint32_t word) {
+        return static_cast<double>(noted[std::size_t{cta} * words + word]);
+    };
+    const double nanoseconds = at(0, 1) - at(0, 0), cycles = at(0, words - 1) - at(0, 2);
+    const double microseconds = nanoseconds > 0 && cycles > 0 ? nanoseconds / cycles / 1000 : 0;
+    std::string table = fmt::format("a token: {:.1f} us\n{:<26}{:>10}{:>10}{:>10}{:>10}\n", nanoseconds / 1000, "step",
+                                    "mean us", "slowest", "quickest", "token us");
+    const auto line = [&](std::string_view step_name, std::uint32_t step, std::uint32_t first, std::uint32_t layers) {
+        double sum = 0, slowest = 0, quickest = 1e30;
+        for (std::uint32_t cta = 0; cta < ctas; cta++) {
+            double of_cta = 0;
+            for (std::uint32_t l = first; l < first + layers; l++) {
+                const std::uint32_t word = profile.at(l, step);
+                of_cta += (at(cta, word) - at(cta, word - 1)) * microseconds / layers;
+            }
+            sum += of_cta / ctas;
+            slowest = std::max(slowest, of_cta);
+            quickest = std::min(quickest, of_cta);
+        }
+        table += fmt::format("{:<26}{:>10.2f}{:>10.2f}{:>10.2f}{:>10.1f}\n", step_name, sum, slowest, quickest,
+                             sum * layers);
+    };
+    for (std::uint32_t step = 0; step < profile.layer_steps; step++)
+        line(profile.step_name(step), step, 0, shape_.layers);
+    for (std::uint32_t step = 0; step < profile.last_steps; step++)
+        line(profile.last_step_name(step), step, shape_.layers, 1);
+    on_profile_(table);
+    return {};
 }
 
 } // namespace

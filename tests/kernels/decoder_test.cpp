@@ -94,7 +94,6 @@ TEST_CASE("the persistent decoder assembles for published shapes, without local 
     if (!ptxas) return (void)std::puts("[SKIP] the persistent decoder assembles: PTXGEN_PTXAS is not set");
     for (const Shape& shape : shapes)
         for (const std::uint16_t sm : {90, 80, 100}) {
-            if (shape.tied) continue;
             if (sm != 90 && &shape != &shapes[0]) continue; // a few seconds each
             const Target target{sm, TargetVariant::plain};
             CAPTURE(shape.name);
