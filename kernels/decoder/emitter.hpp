@@ -56,6 +56,7 @@ public:
 private:
     /// A number that depends on the layer's kind.
     Val<u32> by_kind(const std::function<std::uint64_t(const LayerKind&)>& value);
+    Val<global_ptr<const u8>> place(const Val<u32>& unit);
     Pred kind_in(const std::function<bool(std::uint32_t)>& member);
     void find_kind();
 
@@ -64,7 +65,7 @@ private:
     const DecoderPlan& plan_;
     Val<global_ptr<const u8>> weights_;
     Var<u32> layer_;
-    Var<global_ptr<const u8>> base_; ///< of the layer's tensors
+    Var<u32> base_; ///< of the layer's tensors, in units of 256 bytes
     Var<u32> kind_;
 };
 

@@ -15,7 +15,7 @@ class Places {
 public:
     std::uint64_t take(std::uint64_t bytes) {
         const std::uint64_t place = next_;
-        next_ = (next_ + bytes + 255) / 256 * 256;
+        next_ = (next_ + bytes + tensor_alignment - 1) / tensor_alignment * tensor_alignment;
         return place;
     }
     std::uint64_t end() const { return next_; }

@@ -40,7 +40,10 @@ struct TensorSize {
 };
 TensorSize size_of(const ModelShape& shape, std::uint32_t layer, LayerTensor tensor);
 
-/// Where a model's tensors lie: bytes from the start of one buffer, each a multiple of 256.
+/// Tensors start at multiples of it.
+inline constexpr std::uint32_t tensor_alignment = 256;
+
+/// Where a model's tensors lie: bytes from the start of one buffer.
 struct WeightLayout {
     std::uint64_t token_embd = 0, output_norm = 0, output = 0;
     bool token_embd_packed = false; ///< in the ring format

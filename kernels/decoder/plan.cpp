@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t consumer_threads = 32 * ring_warps;
 /// Registers that the attention gives to queries, and as many to outputs and to rows in flight.
-constexpr std::uint32_t attention_lane_elements = 8;
+constexpr std::uint32_t attention_lane_elements = 16;
 
 Status check(const DecoderConfig& config) {
     const ModelShape& s = config.shape;

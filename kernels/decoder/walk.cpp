@@ -6,8 +6,8 @@ namespace ptxgen::kernels {
 
 LayerWalk::LayerWalk(KernelBuilder& k, const DecoderConfig& config, const DecoderPlan& plan,
                      const Val<global_ptr<const u8>>& weights)
-    : k_(k), config_(config), plan_(plan), weights_(weights), layer_(k.var<u32>()),
-      base_(k.var<global_ptr<const u8>>()), kind_(k.var<u32>()) {}
+    : k_(k), config_(config), plan_(plan), weights_(weights), layer_(k.var<u32>()), base_(k.var<u32>()),
+      kind_(k.var<u32>()) {}
 
 void LayerWalk::find_kind() {
     if (plan_.kinds.size() == 1) return;
@@ -27,12 +27,12 @@ void LayerWalk::find_kind() {
 
 void LayerWalk::each(const std::function<void()>& body) {
     layer_ = 0u;
-    base_ = weights_ + config_.weights.at(0, LayerTensor::attn_norm);
+    base_ = static_cast<std::uint32_t>(config_.weights.at(0, LayerTensor::attn_norm) / tensor_alignment);
     const LabelRef again = k_.label("layer");
     k_.place(again);
     find_kind();
     body();
-    base_ += by_kind([](const LayerKind& kind) { return kind.stride; });
+    base_ += by_kind([](const LayerKind& kind) { return kind.stride / tensor_alignment; });
     layer_ += 1;
     k_.bra_if(layer_ < config_.shape.layers, again);
 }
@@ -50,21 +50,19 @@ Val<u32> LayerWalk::by_kind(const std::function<std::uint64_t(const LayerKind&)>
 
 Val<global_ptr<const u8>> LayerWalk::tensor(LayerTensor tensor) {
     const auto index = static_cast<std::size_t>(tensor);
-    const auto offset_of = [&](const LayerKind& kind) { return kind.offsets[index]; };
-    const std::uint64_t first = plan_.kinds[0].offsets[index];
-    const bool same = std::all_of(plan_.kinds.begin(), plan_.kinds.end(),
-                                  [&](const LayerKind& kind) { return kind.offsets[index] == first; });
-    if (same && first < 1u << 30) return base_ + first;
-    return base_ + by_kind(offset_of);
+    const auto offset = by_kind([&](const LayerKind& kind) { return kind.offsets[index] / tensor_alignment; });
+    return place(base_ + offset);
+}
+
+Val<global_ptr<const u8>> LayerWalk::place(const Val<u32>& unit) {
+    return k_.mad_wide(unit, tensor_alignment, weights_.as<u64>()).as<global_ptr<const u8>>();
 }
 
 Val<global_ptr<const u8>> LayerWalk::next_norm() {
-    const auto next = base_ + by_kind([](const LayerKind& kind) { return kind.stride; });
-    const auto output_norm = weights_ + config_.weights.output_norm;
-    const auto next_bits = Val<u64>(k_.add(next.as<u64>(), k_.imm<u64>(std::uint64_t{0})));
-    const auto output_bits = Val<u64>(k_.add(output_norm.as<u64>(), k_.imm<u64>(std::uint64_t{0})));
+    auto unit = k_.var<u32>(base_ + by_kind([](const LayerKind& kind) { return kind.stride / tensor_alignment; }));
     const auto is_last = layer_ + 1u >= config_.shape.layers;
-    return k_.selp(output_bits, next_bits, is_last).as<global_ptr<const u8>>();
+    k_.predicated(is_last, [&] { unit = static_cast<std::uint32_t>(config_.weights.output_norm / tensor_alignment); });
+    return place(unit);
 }
 
 Pred LayerWalk::kind_in(const std::function<bool(std::uint32_t)>& member) {
