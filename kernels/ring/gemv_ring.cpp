@@ -41,6 +41,7 @@ Status check(const GemvRingConfig& config) {
     if (auto status = check_range("ctas", config.ctas, 1, 65535); !status) return status;
     if (!std::has_single_bit(config.stage_units) || config.stage_units > ring_warps)
         return Error{fmt::format("stage-units must be 1, 2, 4, 8 or 16, not {}", config.stage_units)};
+    if (auto status = check_range("in-flight", config.in_flight, 0, 64); !status) return status;
     return check_range("stages", config.stages, 0, 64);
 }
 
@@ -61,7 +62,7 @@ Result<Layout> lay_out(GemvRingConfig config, std::optional<Target> target) {
     RingSegment segment;
     segment.super_blocks = layout.super_blocks;
     segment.tokens = config.token_tile;
-    const std::uint32_t granularity = segment.pass_granularity();
+    const std::uint32_t granularity = layout.bulk ? segment.pass_granularity() : 1;
     const std::uint64_t records = std::uint64_t{segment.tokens} * layout.super_blocks * ring_record_bytes;
     const std::uint64_t tile_bytes = std::uint64_t{segment.tokens} * segment.tile_bytes();
     const auto too_small = [&](std::uint64_t needed) {
@@ -201,7 +202,9 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
         k.bar_sync(0);
         k.bra_if(warp < ring_warps, consume);
         k.exit_if(lane.lane != 0U);
-        RingProducer producer(k, layout.plan, shared);
+        RingThrottle throttle;
+        throttle.busy = config.in_flight;
+        RingProducer producer(k, layout.plan, shared, throttle);
         producer.produce(units_from, tiles.count * layout.super_blocks, ring_format(config.type)->unit_bytes);
         k.exit();
         k.place(consume);

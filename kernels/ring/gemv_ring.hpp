@@ -31,6 +31,7 @@ struct GemvRingConfig {
     std::optional<RingDots> dots = {};       ///< nothing: mma where the target has it
     std::uint32_t stage_units = 4;           ///< units of a stage: 1, 2, 4, 8 or 16
     std::uint32_t stages = 0;                ///< 0: as many as fit
+    std::uint32_t in_flight = 0;             ///< stages that may be on their way at once; 0: all
     std::uint32_t shared_bytes = 227 * 1024; ///< that a CTA may take, dynamic; at most what the target has
 };
 

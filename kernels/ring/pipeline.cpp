@@ -59,8 +59,35 @@ void RingCursor::advance(std::uint32_t stages) {
     });
 }
 
-RingProducer::RingProducer(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring)
-    : k_(k), plan_(plan), cursor_(k, plan, ring, k.imm<u32>(0), 1) {}
+RingProducer::RingProducer(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring,
+                           RingThrottle throttle)
+    : k_(k), plan_(plan), throttle_(std::move(throttle)), throttled_(throttle_.busy != 0 || throttle_.flag),
+      cursor_(k, plan, ring, k.imm<u32>(0), 1), oldest_(k, plan, ring, k.imm<u32>(0), 0), in_flight_(k.var<u32>(0U)) {
+    if (throttle_.busy == 0) throttle_.busy = plan.stages;
+    throttle_.waiting = std::max(throttle_.waiting, 1U);
+}
+
+Pred RingProducer::has_room() {
+    if (!throttle_.flag) return in_flight_ < throttle_.busy;
+    const auto flag = k_.ld(*throttle_.flag, relaxed, cta);
+    return in_flight_ < k_.selp(k_.imm<u32>(throttle_.waiting), k_.imm<u32>(throttle_.busy), flag != 0U);
+}
+
+void RingProducer::wait_for_room() {
+    const LabelRef again = k_.label("ring_room"), landed = k_.label("ring_landed"), room = k_.label("ring_has_room");
+    k_.bra_if(has_room(), room);
+    k_.place(again);
+    // With all stages in flight the oldest is the one that has just been found empty. Waiting for it would be a turn of
+    // the ring too late: the parity is that of the phase to come.
+    k_.bra_if(in_flight_ >= plan_.stages, landed);
+    oldest_.wait(oldest_.full());
+    k_.place(landed);
+    oldest_.advance(1);
+    in_flight_ -= 1U;
+    k_.bra_if(!has_room(), again);
+    k_.place(room);
+    in_flight_ += 1U;
+}
 
 void RingProducer::produce(const Val<global_ptr<const u8>>& address, const Val<u32>& units, std::uint32_t unit_bytes) {
     const LabelRef next = k_.label("ring_produce"), done = k_.label("ring_produced");
@@ -72,6 +99,7 @@ void RingProducer::produce(const Val<global_ptr<const u8>>& address, const Val<u
     k_.bra_if(stages == 0U, done);
     k_.place(next);
     cursor_.wait(cursor_.empty());
+    if (throttled_) wait_for_room();
     const auto at_most = k_.min(left, static_cast<std::int32_t>(plan_.stage_units));
     const auto count = k_.max(at_most, 0);
     const auto bytes = count.as<u32>() * unit_bytes;

@@ -3,6 +3,7 @@
 #include "kernels/ring/format.hpp"
 #include "kernels/ring/unit_product.hpp"
 
+#include <optional>
 #include <span>
 
 /// The ring in shared memory: a producer thread fills stages with bulk copies, 16 consumer warps empty them.
@@ -63,17 +64,32 @@ private:
     Var<u32> phase_;
 };
 
+/// Bounds the copies in flight, which others' packets queue behind: before a stage is filled, fewer than so many stages
+/// may be on their way.
+struct RingThrottle {
+    std::uint32_t busy = 0;                   ///< while the consumers multiply; 0: as many as there are stages
+    std::uint32_t waiting = 0;                ///< while the word at `flag` is not 0: the consumers wait for other CTAs
+    std::optional<Val<shared_ptr<u32>>> flag; ///< written by st.relaxed.cta; nothing: `busy` always
+};
+
 /// The producer's place in the ring; goes on from segment to segment. One thread of the kernel runs it.
 class RingProducer {
 public:
-    RingProducer(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring);
+    RingProducer(KernelBuilder& k, const RingPlan& plan, const Val<shared_ptr<u8>>& ring, RingThrottle throttle = {});
     /// Streams a segment: `units` units of unit_bytes bytes from `address` (16-byte aligned) on. Waits for free stages.
     void produce(const Val<global_ptr<const u8>>& address, const Val<u32>& units, std::uint32_t unit_bytes);
 
 private:
+    Pred has_room();
+    void wait_for_room();
+
     KernelBuilder k_;
     RingPlan plan_;
+    RingThrottle throttle_;
+    bool throttled_;
     RingCursor cursor_;
+    RingCursor oldest_; ///< stage in flight
+    Var<u32> in_flight_;
 };
 
 /// A consumer warp's place in the ring. Every segment that the producer streams must be consumed by all 16 warps: one

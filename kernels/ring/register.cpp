@@ -30,6 +30,7 @@ KernelSpec gemv_ring_spec(TensorType type) {
         ParameterSpec::choice("stage-units", "units of 16 rows by 256 columns in a stage of the ring",
                               {"4", "1", "2", "8", "16"}),
         ParameterSpec::integer("stages", "stages of the ring; 0: as many as fit", 0, 0, 64),
+        ParameterSpec::integer("in-flight", "stages that may be on their way at once; 0: all", 0, 0, 64),
         ParameterSpec::integer("shared-bytes", "shared memory that a CTA may take", 227 * 1024, 16 * 1024, 227 * 1024,
                                1024),
     };
@@ -48,6 +49,7 @@ KernelSpec gemv_ring_spec(TensorType type) {
         if (dots != "auto") config.dots = dots == "mma" ? RingDots::mma : RingDots::dp4a;
         config.stage_units = static_cast<std::uint32_t>(std::stoul(values.word("stage-units")));
         config.stages = values.u32("stages");
+        config.in_flight = values.u32("in-flight");
         config.shared_bytes = values.u32("shared-bytes");
         return gemv_ring(config, target, version);
     };

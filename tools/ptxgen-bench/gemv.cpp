@@ -11,7 +11,7 @@ namespace {
 struct GemvOptions {
     std::string type = "q4_k", kernel = "ring", source = "auto";
     std::uint32_t rows = 0, cols = 4096, tokens = 1;
-    std::uint32_t ctas = 0, stages = 0, stage_units = 4;
+    std::uint32_t ctas = 0, stages = 0, stage_units = 4, in_flight = 0;
     bool ceiling = true;
 };
 
@@ -52,6 +52,7 @@ Result<Subject> subject(Bench& bench, const GemvOptions& options, TensorType typ
     config.ctas = options.ctas ? options.ctas : properties.multiprocessors;
     config.stages = options.stages;
     config.stage_units = options.stage_units;
+    config.in_flight = options.in_flight;
     config.shared_bytes = properties.shared_bytes_per_block_optin;
     if (options.source != "auto")
         config.source = options.source == "bulk" ? kernels::RingSource::bulk : kernels::RingSource::direct;
@@ -135,6 +136,7 @@ void add_gemv(CLI::App& app, const ExitWith& exit_with) {
     command->add_option("--ctas", options->ctas, "ring: CTAs (default: one a multiprocessor)");
     command->add_option("--stages", options->stages, "ring: stages (default: as many as fit)");
     command->add_option("--stage-units", options->stage_units, "ring: units of a stage (default: 4)");
+    command->add_option("--in-flight", options->in_flight, "ring: stages on their way at once (default: all)");
     command->add_flag("!--no-ceiling", options->ceiling, "Do not measure the rate of reading memory");
 }
 

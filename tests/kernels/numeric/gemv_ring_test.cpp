@@ -156,6 +156,9 @@ TEST_CASE("ring GEMV gives the same for any number of CTAs, stages and units of 
                    .stage_units = units,
                    .stages = 3 * 16 / units},
                   1, seed);
+    for (const std::uint32_t in_flight : {1u, 3u, 8u})
+        check({.type = TensorType::q4_k, .rows = 300, .cols = 1024, .ctas = 2, .stages = 8, .in_flight = in_flight}, 1,
+              seed);
     // Little shared memory: several passes over the rows, few stages.
     for (const TensorType type : {TensorType::q6_k, TensorType::q8_0})
         check({.type = type, .rows = 700, .cols = 768, .ctas = 1, .shared_bytes = 96 * 1024}, 1, seed);
