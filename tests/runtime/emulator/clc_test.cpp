@@ -1,4 +1,5 @@
 #include "harness.hpp"
+#include "ptxgen/verify/verify.hpp"
 #include "tests/support/schedules.hpp"
 
 #include <algorithm>
@@ -325,7 +326,7 @@ TEST_CASE("every tile runs once under all schedules of small grids") {
 }
 
 TEST_CASE("the reference loops run clean and right") {
-    for (const auto* name : {"clc_min", "clc_mc2"}) {
+    for (const auto* name : {"clc_min", "clc_mc2", "two_slots", "scheduler_warp"}) {
         const Case test = read_case(fmt::format(PTXGEN_SOURCE_DIR "/tests/cases/clc/reference/{}.ptx", name));
         for (const std::uint32_t resident : {1u, 2u, 4u}) {
             const auto device = device_with(resident * test.cluster);
@@ -407,6 +408,25 @@ WAIT:
         CHECK(bytes[0] != 0);
         seen.push_back(bytes);
     }
+}
+
+TEST_CASE("ptxas and the verifier accept every case") {
+    const char* ptxas = std::getenv("PTXGEN_PTXAS");
+    if (!ptxas) fmt::print("[SKIP] ptxas accepts every case: PTXGEN_PTXAS is not set\n");
+    int files = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(PTXGEN_SOURCE_DIR "/tests/cases/clc")) {
+        if (entry.path().extension() != ".ptx") continue;
+        ++files;
+        const Case test = read_case(entry.path());
+        INFO(test.name);
+        for (const Diagnostic& diagnostic : check_text(test.text).diagnostics)
+            CHECK_MESSAGE(diagnostic.severity != Severity::error, to_string(diagnostic));
+        if (!ptxas) continue;
+        const auto target = test.text.find("sm_100a") != std::string::npos ? "sm_100a" : "sm_100";
+        const auto command = fmt::format("'{}' -arch {} '{}' -o /dev/null", ptxas, target, entry.path().string());
+        CHECK(std::system(command.c_str()) == 0);
+    }
+    CHECK(files >= 2 * 14);
 }
 
 TEST_CASE("every case has its twin") {
