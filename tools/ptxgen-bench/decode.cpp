@@ -238,9 +238,7 @@ Status bench_decode(Bench& bench, const DecodeOptions& options) {
         auto engine = create_engine(bench.device, *model, engine_options);
         if (!engine) return engine.error();
         OurEngine ours(std::move(*engine));
-        const std::string_view activations = options.activations != "auto" ? options.activations
-                                             : on_gpu                      ? "q8_1"
-                                                                           : "f32";
+        const std::string activations = options.activations != "auto" ? options.activations : on_gpu ? "q8_1" : "f32";
         const std::string name = fmt::format("{} {}", options.engine, activations);
         if (auto ok = decode.measure(name, ours); !ok) return ok;
     }
