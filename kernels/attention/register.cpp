@@ -1,4 +1,5 @@
 #include "kernels/attention/attention.hpp"
+#include "kernels/attention/head_inputs.hpp"
 #include "kernels/attention/kv_append.hpp"
 #include "kernels/attention/rope.hpp"
 #include "kernels/registry.hpp"
@@ -18,7 +19,7 @@ KvCacheShape cache_shape(const ParameterValues& values) {
 } // namespace
 
 std::vector<KernelSpec> attention_kernels() {
-    std::vector<KernelSpec> kernels(3);
+    std::vector<KernelSpec> kernels(4);
     for (auto& kernel : kernels) kernel.family = "attention";
 
     kernels[0].name = "rope";
@@ -74,6 +75,32 @@ std::vector<KernelSpec> attention_kernels() {
         config.splits = values.u32("splits");
         config.split_positions = values.u32("split-positions");
         return attention(config, target, version);
+    };
+
+    kernels[3].name = "head_inputs";
+    kernels[3].summary = "head norms, rotary embedding and the copy into the cache, in one kernel";
+    kernels[3].parameters = {
+        ParameterSpec::integer("heads", "query heads", 9, 1, 1 << 12),
+        ParameterSpec::integer("kv-heads", "key heads", 3, 1, 1 << 12),
+        ParameterSpec::integer("head-dim", "elements of a head", 64, 2, 1024),
+        ParameterSpec::integer("rope-dim", "leading elements of a head that turn, at most head-dim", 64, 2, 1024, 2),
+        ParameterSpec::choice("kind", "elements that turn together: (2p, 2p+1) or (p, p + dim/2)",
+                              {"interleaved", "neox"}),
+        ParameterSpec::choice("norms", "whether queries and keys are normed", {"no", "yes"}),
+        ParameterSpec::real("epsilon", "added to the mean square", 1e-6, 0, 1),
+        capacity(),
+        cache_word(),
+    };
+    kernels[3].generate = [](const ParameterValues& values, std::optional<Target> target,
+                             std::optional<PtxVersion> version) {
+        HeadInputsConfig config;
+        config.cache = cache_shape(values);
+        config.heads = values.u32("heads");
+        config.kind = values.word("kind") == "neox" ? RopeKind::neox : RopeKind::interleaved;
+        config.rope_dim = values.u32("rope-dim");
+        config.norms = values.word("norms") == "yes";
+        config.epsilon = values.real("epsilon");
+        return head_inputs(config, target, version);
     };
     return kernels;
 }

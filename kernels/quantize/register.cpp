@@ -1,4 +1,5 @@
 #include "kernels/quantize/quantize_q8_1.hpp"
+#include "kernels/quantize/round_q8.hpp"
 #include "kernels/registry.hpp"
 
 namespace ptxgen::kernels {
@@ -15,7 +16,19 @@ std::vector<KernelSpec> quantize_kernels() {
     spec.generate = [](const ParameterValues& values, std::optional<Target> target, std::optional<PtxVersion> version) {
         return quantize_q8_1({values.u32("width"), values.u32("warps")}, target, version);
     };
-    return {spec};
+    KernelSpec round;
+    round.name = "round_q8";
+    round.family = "quantize";
+    round.summary = "activations rounded to eight bits with a scale for each 32, as f32 again";
+    round.parameters = {
+        ParameterSpec::integer("width", "values of a token", 576, 1, 1 << 24),
+        ParameterSpec::integer("warps", "warps of a CTA", 4, 1, 32),
+    };
+    round.generate = [](const ParameterValues& values, std::optional<Target> target,
+                        std::optional<PtxVersion> version) {
+        return round_q8({values.u32("width"), values.u32("warps")}, target, version);
+    };
+    return {spec, round};
 }
 
 } // namespace ptxgen::kernels

@@ -1,5 +1,6 @@
 #include "runtime/inference/activations.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -9,7 +10,7 @@ namespace {
 using Part = std::pair<runtime::DevicePtr Activations::*, std::uint64_t>;
 
 /// Each buffer's bytes.
-std::array<Part, 15> parts(const ModelShape& shape, std::uint32_t rows, const kernels::AttentionScratch& scratch) {
+std::array<Part, 16> parts(const ModelShape& shape, std::uint32_t rows, const kernels::AttentionScratch& scratch) {
     const std::uint64_t row_bytes = 4ull * rows;
     return {{{&Activations::state, 4 + row_bytes},
              {&Activations::x, row_bytes * shape.hidden},
@@ -21,6 +22,7 @@ std::array<Part, 15> parts(const ModelShape& shape, std::uint32_t rows, const ke
              {&Activations::attention, row_bytes * shape.q_dim()},
              {&Activations::gate, row_bytes * shape.ffn},
              {&Activations::up, row_bytes * shape.ffn},
+             {&Activations::rounded, row_bytes * std::max({shape.hidden, shape.q_dim(), shape.ffn})},
              {&Activations::logits, 4ull * shape.vocab},
              {&Activations::best_values, 4ull * Activations::best_parts},
              {&Activations::best_ids, 4ull * Activations::best_parts},

@@ -8,9 +8,28 @@ namespace {
 
 constexpr std::uint32_t default_context = 4096;
 
+MatrixLayout layout_for(ActivationFormat activations) {
+    return activations == ActivationFormat::q8_1 ? MatrixLayout::ring : MatrixLayout::stored;
+}
+
+/// Says once which matrices the general kernel multiplies.
+void note_types_without_ring(const Model& model, const EngineOptions& options) {
+    std::string names;
+    for (const TensorType type : DeviceWeights::types_without_ring(model))
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", name(type));
+    if (names.empty() || !options.on_note) return;
+    options.on_note(
+        fmt::format("matrices of type {} have no ring format: the general kernel multiplies them, slower", names));
+}
+
 double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
 
 } // namespace
+
+ActivationFormat activations_of(const EngineOptions& options, const runtime::DeviceProperties& properties) {
+    if (options.activations != ActivationFormat::automatic) return options.activations;
+    return properties.is_emulator ? ActivationFormat::f32 : ActivationFormat::q8_1;
+}
 
 std::uint32_t context_of(const Model& model, const EngineOptions& options) {
     return options.context ? options.context : std::min(model.shape.context, default_context);
@@ -22,9 +41,9 @@ KvCache cache_of(const Model& model, const EngineOptions& options) {
 }
 
 std::uint64_t DeviceModel::bytes(const Model& model, const EngineOptions& options,
-                                 const runtime::DeviceProperties& /*properties*/) {
-    return DeviceWeights::bytes(model) + cache_of(model, options).bytes() +
-           RopeTables(model.shape, context_of(model, options)).bytes();
+                                 const runtime::DeviceProperties& properties) {
+    return DeviceWeights::bytes(model, layout_for(activations_of(options, properties))) +
+           cache_of(model, options).bytes() + RopeTables(model.shape, context_of(model, options)).bytes();
 }
 
 Result<std::shared_ptr<DeviceModel>> DeviceModel::create(runtime::Device& device, const Model& model,
@@ -32,8 +51,11 @@ Result<std::shared_ptr<DeviceModel>> DeviceModel::create(runtime::Device& device
                                                          const std::function<void(double)>& on_progress) {
     auto made = std::make_shared<DeviceModel>();
     made->shape = model.shape;
-    const double weight_bytes = static_cast<double>(std::max<std::uint64_t>(DeviceWeights::bytes(model), 1));
-    auto weights = DeviceWeights::upload(device, model, [&](std::uint64_t done) {
+    made->activations = activations_of(options, device.properties());
+    const MatrixLayout layout = layout_for(made->activations);
+    if (layout == MatrixLayout::ring) note_types_without_ring(model, options);
+    const double weight_bytes = static_cast<double>(std::max<std::uint64_t>(DeviceWeights::bytes(model, layout), 1));
+    auto weights = DeviceWeights::upload(device, model, layout, [&](std::uint64_t done) {
         if (on_progress) on_progress(std::min(1.0, static_cast<double>(done) / weight_bytes));
     });
     if (!weights) return std::move(weights).error();

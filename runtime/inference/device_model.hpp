@@ -14,6 +14,7 @@ namespace ptxgen {
 /// Engines that continue each other's sequences share one.
 struct DeviceModel {
     ModelShape shape;
+    ActivationFormat activations = ActivationFormat::f32; ///< f32: weights as stored; q8_1: in the ring format
     DeviceWeights weights;
     KvCache cache;
     RopeTables rope;
@@ -28,6 +29,9 @@ struct DeviceModel {
     static std::uint64_t bytes(const Model& model, const EngineOptions& options,
                                const runtime::DeviceProperties& properties);
 };
+
+/// What options.activations stand for on a device: never `automatic`.
+ActivationFormat activations_of(const EngineOptions& options, const runtime::DeviceProperties& properties);
 
 /// Positions that the cache holds: options.context, or the model's, at most 4096.
 std::uint32_t context_of(const Model& model, const EngineOptions& options);

@@ -32,8 +32,7 @@ Result<std::unique_ptr<Engine>> create_engine(runtime::Device& device, const Mod
                                               const EngineOptions& options) {
     if (options.kind == EngineKind::persistent && options.activations == ActivationFormat::f32)
         return Error{"the persistent engine's activations are q8_1: f32 needs the graph engine"};
-    if (options.kind == EngineKind::persistent)
-        return create_persistent_engine(device, model, options);
+    if (options.kind == EngineKind::persistent) return create_persistent_engine(device, model, options);
     return create_graph_engine(device, model, options);
 }
 

@@ -1,14 +1,15 @@
 #include "runtime/inference/launch_plan.hpp"
 
 #include "kernels/attention/attention.hpp"
-#include "kernels/attention/kv_append.hpp"
-#include "kernels/attention/rope.hpp"
+#include "kernels/attention/head_inputs.hpp"
 #include "kernels/elementwise/add.hpp"
 #include "kernels/elementwise/gated.hpp"
 #include "kernels/gather/gather.hpp"
 #include "kernels/gemv/gemv.hpp"
-#include "kernels/norm/head_rms_norm.hpp"
 #include "kernels/norm/rms_norm.hpp"
+#include "kernels/quantize/round_q8.hpp"
+#include "kernels/ring/gather_ring.hpp"
+#include "kernels/ring/gemv_ring.hpp"
 #include "kernels/sampling/next_token.hpp"
 
 #include <algorithm>
@@ -56,9 +57,16 @@ void PlanBuilder::add_gather() {
     config.rows = model_.shape.vocab;
     config.cols = model_.shape.hidden;
     config.scale = static_cast<float>(model_.shape.embedding_scale);
+    const kernels::GatherRingConfig ring{config.type, config.rows, config.cols, config.scale};
+    const bool packed = on_device_.weights.is_packed(model_.token_embd);
     add(
-        "gather", [=](auto target, auto version) { return kernels::gather(config, target, version); },
-        [config](std::uint32_t tokens) { return kernels::gather_grid(config, tokens); },
+        "gather",
+        [=](auto target, auto version) {
+            return packed ? kernels::gather_ring(ring, target, version) : kernels::gather(config, target, version);
+        },
+        [=](std::uint32_t tokens) {
+            return packed ? kernels::gather_ring_grid(ring, tokens) : kernels::gather_grid(config, tokens);
+        },
         {{"table", on_device_.weights[model_.token_embd]}, {"ids", buffers_.ids()}, {"out", buffers_.x}});
 }
 
@@ -70,37 +78,29 @@ void PlanBuilder::add_norm(DevicePtr x, const gguf::Tensor* weight, DevicePtr ou
         {{"x", x}, {"weight", on_device_.weights[weight]}, {"out", out}});
 }
 
-void PlanBuilder::add_head_norm(DevicePtr x, const gguf::Tensor* weight, std::uint32_t heads) {
-    const kernels::HeadRmsNormConfig config{heads, model_.shape.head_dim, model_.shape.norm_epsilon};
+void PlanBuilder::add_head_inputs(std::uint32_t layer) {
+    const ModelShape& shape = model_.shape;
+    const LayerTensors& tensors = model_.layers[layer];
+    const kernels::HeadInputsConfig config{on_device_.cache.shape(), shape.heads,   shape.rope.kind,
+                                           shape.rope.dim,           shape.qk_norm, shape.norm_epsilon};
     add(
-        fmt::format("head_rms_norm {}", heads),
-        [=](auto target, auto version) { return kernels::head_rms_norm(config, target, version); },
-        [config](std::uint32_t tokens) { return kernels::head_rms_norm_grid(config, tokens); },
-        {{"x", x}, {"weight", on_device_.weights[weight]}, {"out", x}});
-}
-
-void PlanBuilder::add_rope(DevicePtr x, std::uint32_t heads, bool sliding) {
-    const RopeShape& shape = model_.shape.rope;
-    const kernels::RopeConfig config{shape.kind, heads, model_.shape.head_dim, shape.dim};
-    add(
-        fmt::format("rope {}", heads),
-        [=](auto target, auto version) { return kernels::rope(config, target, version); },
-        [](std::uint32_t tokens) { return kernels::rope_grid(tokens); },
-        {{"x", x}, {"table", on_device_.rope.address(sliding)}, {"position", buffers_.position()}});
+        "head_inputs", [=](auto target, auto version) { return kernels::head_inputs(config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::head_inputs_grid(config, tokens); },
+        {{"q", buffers_.q},
+         {"k", buffers_.k},
+         {"v", buffers_.v},
+         {"q_norm", on_device_.weights[tensors.attn_q_norm]},
+         {"k_norm", on_device_.weights[tensors.attn_k_norm]},
+         {"table", on_device_.rope.address(shape.is_sliding(layer))},
+         {"k_cache", on_device_.cache.keys(layer)},
+         {"v_cache", on_device_.cache.values(layer)},
+         {"position", buffers_.position()}});
 }
 
 void PlanBuilder::add_attention(std::uint32_t layer) {
     kernels::AttentionConfig config =
         attention_config(model_.shape, on_device_.cache.shape(), model_.shape.is_sliding(layer), device_.properties());
     if (token_tile_ > 1) config.splits = 1; // the tokens fill the device
-    add(
-        "kv_append", [=](auto target, auto version) { return kernels::kv_append(config.cache, target, version); },
-        [](std::uint32_t tokens) { return kernels::kv_append_grid(tokens); },
-        {{"k", buffers_.k},
-         {"v", buffers_.v},
-         {"k_cache", on_device_.cache.keys(layer)},
-         {"v_cache", on_device_.cache.values(layer)},
-         {"position", buffers_.position()}});
     add(
         fmt::format("attention {} splits {}", config.window, config.splits),
         [=](auto target, auto version) { return kernels::attention(config, target, version); },
@@ -133,15 +133,60 @@ void PlanBuilder::add_residual(DevicePtr from) {
         [config](std::uint32_t tokens) { return kernels::add_grid(config, tokens); }, {{"x", buffers_.x}, {"y", from}});
 }
 
-void PlanBuilder::add_matrix(const gguf::Tensor* matrix, const gguf::Tensor* bias, DevicePtr x, DevicePtr y,
-                             DevicePtr residual) {
+void PlanBuilder::add_products(DevicePtr x, std::initializer_list<Product> products) {
+    const bool exact = on_device_.activations == ActivationFormat::f32;
+    bool rounded = false;
+    for (const Product& product : products) {
+        if (on_device_.weights.is_packed(product.matrix)) {
+            add_ring_product(x, product); // rounds x by itself
+            continue;
+        }
+        if (!exact && !rounded) add_rounding(x, static_cast<std::uint32_t>(product.matrix->ne[0]));
+        rounded = true;
+        add_general_product(exact ? x : buffers_.rounded, product);
+    }
+}
+
+void PlanBuilder::add_rounding(DevicePtr x, std::uint32_t width) {
+    const kernels::RoundConfig config{width};
+    add(
+        fmt::format("round {}", width),
+        [=](auto target, auto version) { return kernels::round_q8(config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::round_q8_grid(config, tokens); },
+        {{"x", x}, {"out", buffers_.rounded}});
+}
+
+void PlanBuilder::add_ring_product(DevicePtr x, const Product& product) {
+    kernels::GemvRingConfig config;
+    config.type = product.matrix->type;
+    config.rows = static_cast<std::uint32_t>(product.matrix->ne[1]);
+    config.cols = static_cast<std::uint32_t>(product.matrix->ne[0]);
+    config.token_tile = token_tile_;
+    config.bias = product.bias != nullptr;
+    config.residual = product.residual != 0;
+    const auto& properties = device_.properties();
+    config.ctas = properties.multiprocessors;
+    config.shared_bytes = properties.shared_bytes_per_block_optin;
+    add(
+        fmt::format("gemv_ring {} {}x{} tile {}{}{}", name(config.type), config.rows, config.cols, token_tile_,
+                    config.bias ? " bias" : "", config.residual ? " residual" : ""),
+        [config](auto target, auto version) { return kernels::gemv_ring(config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::gemv_ring_grid(config, tokens); },
+        {{"weights", on_device_.weights[product.matrix]},
+         {"x", x},
+         {"y", product.y},
+         {"bias", on_device_.weights[product.bias]},
+         {"residual", product.residual}});
+}
+
+void PlanBuilder::add_general_product(DevicePtr x, const Product& product) {
     kernels::GemvConfig wanted;
-    wanted.type = matrix->type;
-    wanted.rows = static_cast<std::uint32_t>(matrix->ne[1]);
-    wanted.cols = static_cast<std::uint32_t>(matrix->ne[0]);
+    wanted.type = product.matrix->type;
+    wanted.rows = static_cast<std::uint32_t>(product.matrix->ne[1]);
+    wanted.cols = static_cast<std::uint32_t>(product.matrix->ne[0]);
     wanted.token_tile = token_tile_;
-    wanted.bias = bias != nullptr;
-    wanted.residual = residual != 0;
+    wanted.bias = product.bias != nullptr;
+    wanted.residual = product.residual != 0;
     // The emulator wants few instructions, a GPU many warps.
     const auto& properties = device_.properties();
     auto config =
@@ -151,24 +196,24 @@ void PlanBuilder::add_matrix(const gguf::Tensor* matrix, const gguf::Tensor* bia
         return;
     }
     add(
-        fmt::format("gemv {} {}x{} tile {}{}{}", name(matrix->type), wanted.rows, wanted.cols, token_tile_,
+        fmt::format("gemv {} {}x{} tile {}{}{}", name(wanted.type), wanted.rows, wanted.cols, token_tile_,
                     wanted.bias ? " bias" : "", wanted.residual ? " residual" : ""),
         [config](auto target, auto version) { return kernels::gemv(*config, target, version); },
         [config](std::uint32_t tokens) { return kernels::gemv_grid(*config, tokens); },
-        {{"weights", on_device_.weights[matrix]},
+        {{"weights", on_device_.weights[product.matrix]},
          {"x", x},
-         {"y", y},
-         {"bias", on_device_.weights[bias]},
-         {"residual", residual}});
+         {"y", product.y},
+         {"bias", on_device_.weights[product.bias]},
+         {"residual", product.residual}});
 }
 
 /// x += matrix · input, by the matrix product itself unless a norm stands between.
 void PlanBuilder::add_block_output(const gguf::Tensor* matrix, DevicePtr input, const gguf::Tensor* post_norm) {
     if (!post_norm) {
-        add_matrix(matrix, nullptr, input, buffers_.x, buffers_.x);
+        add_products(input, {{matrix, buffers_.x, nullptr, buffers_.x}});
         return;
     }
-    add_matrix(matrix, nullptr, input, buffers_.y);
+    add_products(input, {{matrix, buffers_.y}});
     add_norm(buffers_.y, post_norm, buffers_.y);
     add_residual(buffers_.y);
 }
@@ -178,22 +223,15 @@ void PlanBuilder::layers() {
     add_gather();
     for (std::uint32_t l = 0; l < shape.layers; l++) {
         const LayerTensors& t = model_.layers[l];
-        const bool sliding = shape.is_sliding(l);
         add_norm(buffers_.x, t.attn_norm, buffers_.h);
-        add_matrix(t.attn_q, t.attn_q_bias, buffers_.h, buffers_.q);
-        add_matrix(t.attn_k, t.attn_k_bias, buffers_.h, buffers_.k);
-        add_matrix(t.attn_v, t.attn_v_bias, buffers_.h, buffers_.v);
-        if (shape.qk_norm) {
-            add_head_norm(buffers_.q, t.attn_q_norm, shape.heads);
-            add_head_norm(buffers_.k, t.attn_k_norm, shape.kv_heads);
-        }
-        add_rope(buffers_.q, shape.heads, sliding);
-        add_rope(buffers_.k, shape.kv_heads, sliding);
+        add_products(buffers_.h, {{t.attn_q, buffers_.q, t.attn_q_bias},
+                                  {t.attn_k, buffers_.k, t.attn_k_bias},
+                                  {t.attn_v, buffers_.v, t.attn_v_bias}});
+        add_head_inputs(l);
         add_attention(l);
         add_block_output(t.attn_output, buffers_.attention, t.post_attention_norm);
         add_norm(buffers_.x, t.ffn_norm, buffers_.h);
-        add_matrix(t.ffn_gate, nullptr, buffers_.h, buffers_.gate);
-        add_matrix(t.ffn_up, nullptr, buffers_.h, buffers_.up);
+        add_products(buffers_.h, {{t.ffn_gate, buffers_.gate}, {t.ffn_up, buffers_.up}});
         add_gate();
         add_block_output(t.ffn_down, buffers_.gate, t.post_ffw_norm);
     }
@@ -201,7 +239,7 @@ void PlanBuilder::layers() {
 
 void PlanBuilder::output(DevicePtr x) {
     add_norm(x, model_.output_norm, buffers_.y);
-    add_matrix(model_.output, nullptr, buffers_.y, buffers_.logits);
+    add_products(buffers_.y, {{model_.output, buffers_.logits}});
 }
 
 void PlanBuilder::next_token() {

@@ -43,14 +43,22 @@ private:
              std::initializer_list<PlannedLaunch::Argument> arguments);
     void add_gather();
     void add_norm(runtime::DevicePtr x, const gguf::Tensor* weight, runtime::DevicePtr out);
-    void add_head_norm(runtime::DevicePtr x, const gguf::Tensor* weight, std::uint32_t heads);
-    void add_rope(runtime::DevicePtr x, std::uint32_t heads, bool sliding);
+    void add_head_inputs(std::uint32_t layer);
     void add_attention(std::uint32_t layer);
     void add_gate();
     void add_residual(runtime::DevicePtr from);
     /// y = matrix · x (+ bias) (+ residual).
-    void add_matrix(const gguf::Tensor* matrix, const gguf::Tensor* bias, runtime::DevicePtr x, runtime::DevicePtr y,
-                    runtime::DevicePtr residual = 0);
+    struct Product {
+        const gguf::Tensor* matrix;
+        runtime::DevicePtr y;
+        const gguf::Tensor* bias = nullptr;
+        runtime::DevicePtr residual = 0;
+    };
+    void add_products(runtime::DevicePtr x, std::initializer_list<Product> products);
+    void add_ring_product(runtime::DevicePtr x, const Product& product);
+    void add_general_product(runtime::DevicePtr x, const Product& product);
+    /// Rounds `x` into Activations::rounded.
+    void add_rounding(runtime::DevicePtr x, std::uint32_t width);
     void add_block_output(const gguf::Tensor* matrix, runtime::DevicePtr input, const gguf::Tensor* post_norm);
 
     LaunchPlan& plan_;

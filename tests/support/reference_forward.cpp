@@ -29,8 +29,25 @@ double gelu_tanh(double v) {
 
 } // namespace
 
-ReferenceForward::ReferenceForward(const Model& model) : model_(model), cache_(model.shape.layers) {
+ReferenceForward::ReferenceForward(const Model& model, Activations activations)
+    : model_(model), rounded_(activations == Activations::rounded), cache_(model.shape.layers) {
     if (model.rope_freqs) rope_factors_ = values_of(*model.rope_freqs);
+}
+
+std::vector<double> ReferenceForward::product(const gguf::Tensor& weights, const std::vector<double>& x,
+                                              std::size_t tokens) const {
+    if (!rounded_) return matmul(weights, x, tokens);
+    std::vector<double> rounded = x;
+    const std::size_t width = x.size() / tokens;
+    for (std::size_t row = 0; row < x.size(); row += width)
+        for (std::size_t begin = row; begin < row + width; begin += 32) {
+            const std::size_t end = std::min(begin + 32, row + width);
+            double largest = 0;
+            for (std::size_t i = begin; i < end; i++) largest = std::max(largest, std::abs(x[i]));
+            const double step = largest / 127;
+            for (std::size_t i = begin; i < end && step > 0; i++) rounded[i] = step * std::nearbyint(x[i] / step);
+        }
+    return matmul(weights, rounded, tokens);
 }
 
 void ReferenceForward::truncate(std::size_t count) {
@@ -110,9 +127,9 @@ void ReferenceForward::attention_block(std::uint32_t layer, std::size_t tokens, 
     const LayerTensors& tensors = model_.layers[layer];
     std::vector<double> h = x;
     rms_norm(h, values_of(*tensors.attn_norm), shape.norm_epsilon);
-    std::vector<double> q = matmul(*tensors.attn_q, h, tokens);
-    std::vector<double> k = matmul(*tensors.attn_k, h, tokens);
-    std::vector<double> v = matmul(*tensors.attn_v, h, tokens);
+    std::vector<double> q = product(*tensors.attn_q, h, tokens);
+    std::vector<double> k = product(*tensors.attn_k, h, tokens);
+    std::vector<double> v = product(*tensors.attn_v, h, tokens);
     add_bias(q, tensors.attn_q_bias);
     add_bias(k, tensors.attn_k_bias);
     add_bias(v, tensors.attn_v_bias);
@@ -125,7 +142,7 @@ void ReferenceForward::attention_block(std::uint32_t layer, std::size_t tokens, 
     LayerCache& cache = cache_[layer];
     cache.keys.insert(cache.keys.end(), k.begin(), k.end());
     cache.values.insert(cache.values.end(), v.begin(), v.end());
-    std::vector<double> y = matmul(*tensors.attn_output, attend(layer, tokens, q), tokens);
+    std::vector<double> y = product(*tensors.attn_output, attend(layer, tokens, q), tokens);
     if (shape.post_norms) rms_norm(y, values_of(*tensors.post_attention_norm), shape.norm_epsilon);
     add(x, y);
 }
@@ -135,11 +152,11 @@ void ReferenceForward::ffn_block(std::uint32_t layer, std::size_t tokens, std::v
     const LayerTensors& tensors = model_.layers[layer];
     std::vector<double> h = x;
     rms_norm(h, values_of(*tensors.ffn_norm), shape.norm_epsilon);
-    std::vector<double> gate = matmul(*tensors.ffn_gate, h, tokens);
-    const std::vector<double> up = matmul(*tensors.ffn_up, h, tokens);
+    std::vector<double> gate = product(*tensors.ffn_gate, h, tokens);
+    const std::vector<double> up = product(*tensors.ffn_up, h, tokens);
     for (std::size_t i = 0; i < gate.size(); i++)
         gate[i] = (shape.activation == Activation::geglu ? gelu_tanh(gate[i]) : silu(gate[i])) * up[i];
-    std::vector<double> y = matmul(*tensors.ffn_down, gate, tokens);
+    std::vector<double> y = product(*tensors.ffn_down, gate, tokens);
     if (shape.post_norms) rms_norm(y, values_of(*tensors.post_ffw_norm), shape.norm_epsilon);
     add(x, y);
 }
@@ -159,7 +176,7 @@ std::vector<double> ReferenceForward::evaluate(std::span<const std::int32_t> ids
     positions_ += ids.size();
     if (which == Logits::last) x.erase(x.begin(), x.end() - shape.hidden);
     rms_norm(x, values_of(*model_.output_norm), shape.norm_epsilon);
-    return matmul(*model_.output, x, x.size() / shape.hidden);
+    return product(*model_.output, x, x.size() / shape.hidden);
 }
 
 Best best_of(std::span<const double> logits) {

@@ -14,8 +14,11 @@ namespace ptxgen::test {
 /// cache.
 class ReferenceForward {
 public:
+    /// What matrices are multiplied with: as it is, or rounded to 255 steps of the largest in each 32 columns, as
+    /// engines do at q8_1.
+    enum class Activations : std::uint8_t { exact, rounded };
     /// `model` must outlive the object.
-    explicit ReferenceForward(const Model& model);
+    explicit ReferenceForward(const Model& model, Activations activations = Activations::exact);
 
     enum class Logits : std::uint8_t { every, last };
 
@@ -33,12 +36,14 @@ private:
         std::vector<double> values; ///< [position][kv_dim]
     };
 
+    std::vector<double> product(const gguf::Tensor& weights, const std::vector<double>& x, std::size_t tokens) const;
     void attention_block(std::uint32_t layer, std::size_t tokens, std::vector<double>& x);
     void ffn_block(std::uint32_t layer, std::size_t tokens, std::vector<double>& x) const;
     void rope(std::uint32_t layer, std::size_t tokens, std::uint32_t heads, std::vector<double>& x) const;
     std::vector<double> attend(std::uint32_t layer, std::size_t tokens, const std::vector<double>& q) const;
 
     const Model& model_;
+    bool rounded_;
     std::vector<LayerCache> cache_;
     std::vector<double> rope_factors_;
     std::size_t positions_ = 0;

@@ -1,4 +1,5 @@
 #include "kernels/quantize/quantize_q8_1.hpp"
+#include "kernels/quantize/round_q8.hpp"
 
 #include "ptxgen/base/float16.hpp"
 #include "tests/kernels/numeric/compare.hpp"
@@ -69,4 +70,41 @@ TEST_CASE("quantising rounds halves away from zero and leaves zeros alone") {
     x[17] = std::nextafter(0.5F, 0.0F);
     x[64] = 1e-38F; // too small for a scale that has an inverse
     check(x, {32});
+}
+
+TEST_CASE("activations are rounded to 255 steps of each block's largest") {
+    for (auto& device : test::test_devices())
+        for (const std::uint32_t width : {1u, 3u, 4u, 31u, 32u, 33u, 100u, 256u, 257u, 576u, 1030u, 2048u}) {
+            CAPTURE(device.name());
+            CAPTURE(width);
+            constexpr std::uint32_t tokens = 3;
+            test::Random random(width);
+            auto x = test::random_floats(random, std::size_t{width} * tokens);
+            for (std::size_t i = 0; i < x.size(); i++) x[i] *= std::exp2(static_cast<float>(i % 37) - 18.0F);
+            if (width >= 576) // a block of zeros, and one of a single value
+                for (std::size_t i = 32; i < 96; i++) x[i] = i == 70 ? 3.5F : 0.0F;
+            const auto x_at = device.upload(x);
+            const auto out = device.allocate<float>(x.size());
+            const RoundConfig config{width, 2};
+            device.launch(round_q8(config), round_q8_grid(config, tokens), {x_at.address(), out.address()});
+            const auto found = device.download<float>(out, x.size());
+            std::size_t halves = 0;
+            for (std::uint32_t t = 0; t < tokens; t++)
+                for (std::uint32_t begin = 0; begin < width; begin += 32) {
+                    const std::uint32_t end = std::min(begin + 32, width);
+                    double largest = 0;
+                    for (std::uint32_t c = begin; c < end; c++)
+                        largest = std::max(largest, std::abs(double{x[t * width + c]}));
+                    for (std::uint32_t c = begin; c < end; c++) {
+                        const double d = largest / 127;
+                        const double exact = largest > 0 ? double{x[t * width + c]} / d : 0;
+                        const double expected = d * std::nearbyint(exact);
+                        // A value right between two steps may go either way.
+                        const bool half = std::abs(exact - std::floor(exact) - 0.5) < 1e-4;
+                        halves += half;
+                        CHECK(std::abs(double{found[t * width + c]} - expected) <= (half ? 1.001 : 3e-5) * d);
+                    }
+                }
+            CHECK(halves * 100 <= x.size());
+        }
 }
