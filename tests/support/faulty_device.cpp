@@ -38,8 +38,9 @@ public:
     Status synchronize() override { return device_.fails() ? made_to_fail() : inner_.synchronize(); }
     Status begin_capture() override { return device_.fails() ? made_to_fail() : inner_.begin_capture(); }
     Result<std::unique_ptr<Graph>> end_capture() override {
+        auto graph = inner_.end_capture(); // the stream records no more, failed or not
         if (device_.fails()) return made_to_fail();
-        return inner_.end_capture();
+        return graph;
     }
 
 private:

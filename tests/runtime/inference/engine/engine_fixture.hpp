@@ -21,7 +21,9 @@ inline Model load_tiny(const TemporaryFolder& folder, const TinyModel& tiny) {
     return std::move(*model);
 }
 
-inline std::unique_ptr<Engine> make_engine(runtime::Device& device, const Model& model, const EngineOptions& options) {
+/// With f32 activations, which agree with the exact reference on every device, unless the options say otherwise.
+inline std::unique_ptr<Engine> make_engine(runtime::Device& device, const Model& model, EngineOptions options) {
+    if (options.activations == ActivationFormat::automatic) options.activations = ActivationFormat::f32;
     auto engine = create_graph_engine(device, model, options);
     REQUIRE_MESSAGE(engine.ok(), engine.error().message);
     return std::move(*engine);

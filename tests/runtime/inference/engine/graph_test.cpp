@@ -56,7 +56,7 @@ TEST_CASE("attention split over CTAs, as on a GPU, leaves the logits the referen
         const auto inner = runtime::create_emulator();
         test::FaultyDevice gpu(*inner);
         gpu.seem_a_gpu();
-        const EngineOptions options{.context = 300};
+        const EngineOptions options{.activations = ActivationFormat::f32, .context = 300};
         REQUIRE(graph_engine_bytes(model, options, gpu.properties()) >
                 graph_engine_bytes(model, options, inner->properties()));
         const auto engine = test::make_engine(gpu, model, options);
