@@ -33,12 +33,28 @@ u64 load_word(const u8* at) {
 }
 void store_word(u8* at, u64 word) { std::memcpy(at, &word, 8); }
 
+/// How many phases of the mbarrier have ended; nullptr if that is not followed.
+u64* ended_phases(Cta& cta, const u8* at) {
+    for (auto& [where, count] : cta.cluster->phases)
+        if (where == at) return &count;
+    return nullptr;
+}
+
 /// Starts the next phase if nothing is pending any more.
-void settle(Cta& cta, MbarrierState& b) {
+void settle(Cta& cta, const u8* at, MbarrierState& b) {
     if (b.pending || b.tx) return;
     b.phase = !b.phase;
     b.pending = b.expected;
     ++cta.events;
+    if (u64* ended = ended_phases(cta, at)) ++*ended;
+}
+
+/// What the warp's last look at this mbarrier by this instruction saw, if it has done nothing but ask since.
+Poll* last_look(WarpState& w, const Inst* i, const u8* at) {
+    if (w.poll_writes != w.writes) return nullptr;
+    for (u32 k = 0; k < w.poll_count; ++k)
+        if (w.polls[k].inst == i && w.polls[k].words.size() == 1 && w.polls[k].words[0].at == at) return &w.polls[k];
+    return nullptr;
 }
 
 /// Completes what is in flight and signals this mbarrier, unless the scheduler decides when.
@@ -96,7 +112,7 @@ void deliver(const AsyncTarget& target, const u8* data, u64 bytes, const Origin&
                fmt::format("the mbarrier's transaction count {} is out of range", b.tx), target.mbarrier);
         return;
     }
-    settle(cta, b);
+    settle(cta, mbarrier, b);
     store_word(mbarrier, pack(b));
     ++cta.events;
 }
@@ -117,6 +133,10 @@ const Inst* run_mbarrier(Warp& w, const Inst* i) {
                 return fault(w, i, l, "asynccheck",
                              fmt::format("an mbarrier counts 1 to {} arrivals, not {}", count_mask, n));
             store_word(at, pack({n, n, 0, false}));
+            if (u64* ended = ended_phases(cta, at))
+                *ended = 0;
+            else if (cta.launch->options->checks)
+                cta.cluster->phases.emplace_back(at, 0);
             if (access.lane_shadow[l]) std::memset(access.lane_shadow[l], 1, 8);
             ++w.writes;
             continue;
@@ -138,6 +158,21 @@ const Inst* run_mbarrier(Warp& w, const Inst* i) {
             const bool parity = op == MbarrierOp::test_parity || op == MbarrierOp::try_parity;
             const bool asked = parity ? reg<u32>(w, i->c)[l] & 1 : unpack(reg<u64>(w, i->c)[l]).phase;
             const bool done = unpack(word).phase != asked;
+            const u64* ended = ended_phases(cta, at);
+            Poll* before = last_look(state(w), i, at);
+            if (before && ended && before->parity == asked && *ended >= before->phase + 2)
+                return fault(
+                    w, i, l, "asynccheck",
+                    fmt::format("waits for the wrong phase: phase {} of the mbarrier, which this thread waits "
+                                "for by its parity {}, has ended since it looked last, and {} more: the parity "
+                                "does not tell them apart. Nobody may end the next phase before all who wait "
+                                "for this one have seen its end",
+                                before->phase, u32{asked}, *ended - before->phase - 1),
+                    static_cast<u64>(at - cta.shared.get()));
+            if (before && done) { // nothing to wake up for any more
+                before->inst = nullptr;
+                before->words.clear();
+            }
             u32& d = pred(w, i->d);
             d = (d & ~(1u << l)) | u32{done} << l;
             waits = waits || (!done && (op == MbarrierOp::try_wait || op == MbarrierOp::try_parity));
@@ -165,13 +200,33 @@ const Inst* run_mbarrier(Warp& w, const Inst* i) {
             b.pending -= count;
             if (drops) b.expected -= count;
         }
-        if (op != MbarrierOp::arrive_no_complete) settle(cta, b);
+        if (op != MbarrierOp::arrive_no_complete) settle(cta, at, b);
         store_word(at, pack(b));
         ++w.writes;
         if (i->d != ~u32{0}) reg<u64>(w, i->d)[l] = word;
     }
-    if (!unchanged.empty() && poll(w, i, unchanged)) return stop_at(w, i + 1, Stop::yield);
+    if (!unchanged.empty()) {
+        const bool stop = poll(w, i, unchanged);
+        const u8* at = unchanged.front().at;
+        if (Poll* look = last_look(state(w), i, at)) {
+            const u64* ended = ended_phases(cta, at);
+            look->phase = ended ? *ended : 0;
+            look->parity = unpack(unchanged.front().value).phase; // a wait fails while its phase is the current one
+        }
+        if (stop) return stop_at(w, i + 1, Stop::yield);
+    }
     return waits ? stop_at(w, i + 1, Stop::yield) : interrupt(w, i + 1);
+}
+
+std::string describe_mbarrier_wait(const WarpState& w, const Poll& poll) {
+    if (!poll.inst || (poll.inst->run[0] != run_mbarrier && poll.inst->inner[0] != run_mbarrier)) return "";
+    const u8* at = poll.words.front().at;
+    const auto b = read_mbarrier(at);
+    if (!b) return "";
+    std::string out = fmt::format(" waits for the mbarrier at shared address {:#x} to end its phase of parity {}",
+                                  static_cast<u64>(at - w.cta->shared.get()), u32{poll.parity});
+    if (b->phase != poll.parity) return out + ", which has ended";
+    return out + fmt::format(": {} of {} arrivals and {} bytes are missing", b->pending, b->expected, b->tx);
 }
 
 const Inst* run_pending_count(Warp& w, const Inst* i) {

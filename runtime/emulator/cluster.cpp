@@ -27,6 +27,7 @@ std::unique_ptr<Cluster> start_cluster(Launch& launch, Worker& worker, u64 id) {
     cluster->live_threads = size * static_cast<u32>(launch.config.block.count());
     cluster->arrived = 0;
     cluster->phase = 0;
+    cluster->phases.clear();
     for (u32 rank = 0; rank < size; ++rank) {
         if (worker.pool.empty()) worker.pool.push_back(std::make_unique<Cta>());
         cluster->ctas.push_back(std::move(worker.pool.back()));

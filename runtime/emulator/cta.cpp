@@ -154,9 +154,7 @@ bool is_ready(WarpState& w) {
     if (w.splits.empty() || w.blocked) return false;
     if (!w.parked) return true;
     bool changed = w.cta->worker->insists;
-    for (u32 k = 0; k < w.poll_count && !changed; ++k)
-        for (const Poll::Word& word : w.polls[k].words)
-            changed = changed || std::memcmp(word.at, &word.value, word.bytes) != 0;
+    for (u32 k = 0; k < w.poll_count && !changed; ++k) changed = has_changed(w.polls[k]);
     if (changed) w.parked = false;
     return changed;
 }
@@ -357,6 +355,30 @@ bool threads_ended(Warp& w, const Inst* i) {
     return true;
 }
 
+namespace {
+
+/// "global address 0x…, which stays 0x0": the first word that a warp asks.
+std::string describe_word(const Cta& cta, const Poll& poll) {
+    const Poll::Word& word = poll.words.front();
+    for (const auto& other : cta.cluster->ctas)
+        if (const u64 offset = static_cast<u64>(word.at - other->shared.get()); offset < cta.launch->shared_bytes)
+            return fmt::format("shared address {:#x}{}, which stays {:#x}", offset,
+                               other.get() == &cta ? "" : fmt::format(" of the CTA with rank {}", other->rank),
+                               word.value);
+    return fmt::format("global address {:#x}, which stays {:#x}",
+                       reinterpret_cast<u64>(word.at) - cta.launch->memory->delta(), word.value);
+}
+
+/// Whether the warp's last poll is close enough to be what it loops on.
+bool polls_near(const WarpState& w, const Inst* pc) {
+    if (w.poll_count == 0 || w.polls[w.poll_count - 1].words.empty()) return false;
+    constexpr std::ptrdiff_t near = 32;
+    const std::ptrdiff_t distance = pc - w.polls[w.poll_count - 1].inst;
+    return distance >= -near && distance <= near;
+}
+
+} // namespace
+
 std::string describe_waits(const std::vector<Cta*>& ctas) {
     std::string out;
     int shown = 0;
@@ -377,8 +399,12 @@ std::string describe_waits(const std::vector<Cta*>& ctas) {
                                        b.expected ? b.expected : cta->live_threads, line);
                 } else if (s.wait == Stop::sync) {
                     out += fmt::format(" waits for other lanes (line {})", line);
-                } else if (w.parked) {
-                    out += fmt::format(" loops at line {} on memory that nobody changes", line);
+                } else if (s.wait == Stop::none && polls_near(w, s.pc)) {
+                    const Poll& asked = w.polls[w.poll_count - 1];
+                    const u32 asked_line = line_of(*cta->launch->program, asked.inst);
+                    const std::string wait = describe_mbarrier_wait(w, asked);
+                    out += wait.empty() ? fmt::format(" loops at line {} on {}", asked_line, describe_word(*cta, asked))
+                                        : fmt::format("{} (line {})", wait, asked_line);
                 } else {
                     out += fmt::format(" loops at line {}", line);
                 }

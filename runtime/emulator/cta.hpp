@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ptxgen::runtime::emulator {
@@ -68,6 +69,9 @@ struct Poll {
     };
     const Inst* inst = nullptr;
     std::vector<Word> words;
+    // of a wait for an mbarrier
+    bool parity = false; ///< of the phase that it waits for
+    u64 phase = 0;       ///< number of the current phase
 };
 inline constexpr u32 max_polls = 4;
 
@@ -138,6 +142,7 @@ struct Cluster {
     u32 arrived = 0;
     u64 phase = 0;
     std::vector<std::unique_ptr<AsyncOperation>> operations; ///< in flight, oldest first
+    std::vector<std::pair<const u8*, u64>> phases;           ///< that its mbarriers have ended; with checks
     std::shared_ptr<ClcCluster> clc;                         ///< what clccheck watches; nullptr: nothing
 };
 
@@ -219,6 +224,8 @@ inline constexpr s64 long_quantum = 8192; ///< back-edges until other warps have
 /// Whether the warp can go on; a parked one can when what it asks has changed, or its worker insists.
 bool is_ready(WarpState& w);
 
+/// Whether memory differs from what the poll saw.
+bool has_changed(const Poll& poll);
 /// Notes that instruction `i` of the warp is about to ask these words and do nothing else that others see. True if the
 /// warp should stop there: it has asked all that it asks and nothing has changed.
 bool poll(Warp& w, const Inst* i, const std::vector<Poll::Word>& words);
@@ -238,6 +245,8 @@ struct MbarrierState {
     s64 tx;                ///< bytes that are expected and have not come
     bool phase;            ///< parity of the current phase
 };
+/// " waits for …" for a poll that is a wait for an mbarrier; empty for others.
+std::string describe_mbarrier_wait(const WarpState& w, const Poll& poll);
 /// Nothing if there is no mbarrier at this place in host memory.
 std::optional<MbarrierState> read_mbarrier(const u8* at);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 // Warps that do nothing but ask memory are parked until what they ask changes. Only instructions that are made for
 // asking take part: volatile, relaxed and acquire loads, atomics that change nothing, waits for mbarriers.
@@ -27,6 +28,11 @@ bool same(const std::vector<Poll::Word>& a, const std::vector<Poll::Word>& b) {
 
 } // namespace
 
+bool has_changed(const Poll& poll) {
+    return std::any_of(poll.words.begin(), poll.words.end(),
+                       [](const Poll::Word& word) { return std::memcmp(word.at, &word.value, word.bytes) != 0; });
+}
+
 bool poll(Warp& w, const Inst* i, const std::vector<Poll::Word>& words) {
     WarpState& s = state(w);
     if (s.poll_writes != w.writes) {
@@ -45,6 +51,17 @@ bool poll(Warp& w, const Inst* i, const std::vector<Poll::Word>& words) {
     }
     if (++s.futile < s.poll_count || w.cta->worker->insists) return false;
     s.futile = 0;
+    // what has changed since it was asked was not for this loop, or will be asked again: one more round tells
+    bool stale = false;
+    for (u32 n = 0; n < s.poll_count;) {
+        if (!has_changed(s.polls[n])) {
+            ++n;
+            continue;
+        }
+        std::swap(s.polls[n], s.polls[--s.poll_count]);
+        stale = true;
+    }
+    if (stale) return false;
     // another split may have something to do
     s.parked =
         std::count_if(s.splits.begin(), s.splits.end(), [](const Split& x) { return x.wait == Stop::none; }) == 1;

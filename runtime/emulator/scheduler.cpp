@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 // Runs a launch on one thread under Choices. Three things can happen next: a warp runs for a while, a pending cluster
 // starts, an operation in flight completes. Random and adversarial choices are asked at every step. In order and under
@@ -12,6 +13,8 @@
 // the latest when nothing can run.
 namespace ptxgen::runtime::emulator {
 namespace {
+
+constexpr u32 steps_between_looks = 4096; ///< at whether anything has happened
 
 class Scheduler {
 public:
@@ -31,7 +34,8 @@ private:
     bool runnable(Cta& cta) const;
     bool run_slice(Cta& cta); ///< runs one of its warps, or all in order; false after a finding
     bool sweep();             ///< takes away CTAs that have ended; false after a finding
-    bool wait();              ///< nothing can run or happen: insists; false after a deadlock
+    /// Nothing happens though all have run, or none can and nothing is put off: insists. False after a deadlock.
+    bool wait(bool ready);
 
     Worker& worker_;
     Launch& launch_;
@@ -40,8 +44,8 @@ private:
     std::vector<Cta*> resident_; ///< their CTAs that have not ended
     Cta* last_ = nullptr;        ///< that has run
     u64 seen_ = ~u64{0};         ///< Worker::events at the last offer
-    u64 last_state_ = 0, last_activity_ = 0;
-    u32 rounds_ = 0;
+    u64 last_activity_ = 0;      ///< some steps ago
+    u32 steps_ = 0;              ///< since then
     std::chrono::steady_clock::time_point last_change_ = std::chrono::steady_clock::now();
 };
 
@@ -133,31 +137,35 @@ bool Scheduler::sweep() {
     return true;
 }
 
-bool Scheduler::wait() {
-    // once all are in the state that they were in before, and memory is, nothing will ever change
-    const u64 state = state_of(resident_), activity = activity_of(resident_) + worker_.events;
-    if (activity != last_activity_) last_change_ = std::chrono::steady_clock::now();
-    rounds_ = state == last_state_ && activity == last_activity_ ? rounds_ + 1 : 0;
-    last_state_ = state;
-    last_activity_ = activity;
-    const std::chrono::duration<double> still = std::chrono::steady_clock::now() - last_change_;
+bool Scheduler::wait(bool ready) {
     const bool parked = std::any_of(resident_.begin(), resident_.end(), [](const Cta* cta) {
         return std::any_of(cta->warps.begin(), cta->warps.end(), [](const WarpState& w) { return w.parked; });
     });
-    if (!parked || rounds_ > 2) {
-        report_deadlock(launch_, resident_, "nothing that these threads wait for can happen any more");
-        return false;
+    // once all come back to the state that they were in before, and memory is, nothing will ever change
+    constexpr int rounds = 3;
+    bool same = true;
+    u64 before = 0;
+    for (int round = 0; round < rounds && (ready || parked); ++round) {
+        const u64 activity = activity_of(resident_) + worker_.events;
+        worker_.insists = true;
+        for (std::size_t k = 0; k < resident_.size(); ++k)
+            for (WarpState& w : resident_[k]->warps)
+                if (is_ready(w) && run_warp(w, long_quantum) == WarpResult::stopped) return false;
+        worker_.insists = false;
+        if (activity_of(resident_) + worker_.events != activity) {
+            last_change_ = std::chrono::steady_clock::now();
+            return true;
+        }
+        const u64 state = state_of(resident_);
+        same = same && (round == 0 || state == before);
+        before = state;
     }
-    if (still.count() > launch_.options->stall_seconds) {
-        report_deadlock(launch_, resident_, fmt::format("no thread has changed memory for {:.0f} s", still.count()));
-        return false;
-    }
-    worker_.insists = true;
-    for (std::size_t k = 0; k < resident_.size(); ++k)
-        for (WarpState& w : resident_[k]->warps)
-            if (is_ready(w) && run_warp(w, long_quantum) == WarpResult::stopped) return false;
-    worker_.insists = false;
-    return true;
+    const std::chrono::duration<double> still = std::chrono::steady_clock::now() - last_change_;
+    if (!same && still.count() <= launch_.options->stall_seconds) return true;
+    report_deadlock(launch_, resident_,
+                    same ? "nothing that these threads wait for can happen any more"
+                         : fmt::format("no thread has changed memory for {:.0f} s", still.count()));
+    return false;
 }
 
 void Scheduler::run() {
@@ -176,10 +184,17 @@ void Scheduler::run() {
         if (!ready.empty()) {
             last_ = ready[choices_.pick(static_cast<u32>(ready.size()), ChoiceKind::cta)];
             if (!run_slice(*last_) || !sweep()) break;
-            continue;
+            if (++steps_ < steps_between_looks) continue;
+            // they may all be waiting in ways that do not show
+            steps_ = 0;
+            const u64 activity = activity_of(resident_) + worker_.events;
+            if (std::exchange(last_activity_, activity) != activity) {
+                last_change_ = std::chrono::steady_clock::now();
+                continue;
+            }
         }
         if (force()) continue;
-        if (resident_.empty() || !wait() || !sweep()) break;
+        if (resident_.empty() || !wait(!ready.empty()) || !sweep()) break;
     }
     for (auto& cluster : clusters_) release_cluster(std::move(cluster));
 }

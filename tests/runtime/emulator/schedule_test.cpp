@@ -196,3 +196,71 @@ TEST_CASE("a CTA ends with an operation in flight into its shared memory") {
     Runner repaired(body + "WAIT:\nmbarrier.try_wait.parity.shared.b64 %p2, [%r4], 0;\n@!%p2 bra WAIT;\n", 0);
     CHECK(repaired.run({.grid = {1}, .block = {64}}).status.ok());
 }
+
+TEST_CASE("a deadlock tells what is waited for") {
+    const std::string init = "@%p1 mbarrier.init.shared.b64 [%r4], 3;\nbar.sync 0;\n"
+                             "@%p1 mbarrier.arrive.expect_tx.shared.b64 %rd5, [%r4], 48;\n";
+    const std::string wait = "W:\nmbarrier.try_wait.parity.shared.b64 %p2, [%r4], 0;\n@!%p2 bra W;\n";
+    const auto told = [](const std::string& body, std::initializer_list<const char*> parts) {
+        Runner runner(body, 0);
+        for (int seed = 0; seed < 4; ++seed) {
+            if (seed) runner.device().set_schedule(seed % 2 ? Schedule::random : Schedule::adversarial, 7 + seed);
+            const auto r = runner.run({.grid = {1}, .block = {64}});
+            CHECK_MESSAGE(message(r.status).starts_with("deadlock: "), message(r.status));
+            for (const char* part : parts)
+                CHECK_MESSAGE(message(r.status).find(part) != std::string::npos, message(r.status));
+        }
+    };
+    told(init + wait,
+         {"CTA (0,0,0) warp 0 waits for the mbarrier at shared address 0x100 to end its phase of parity 0: "
+          "2 of 3 arrivals and 48 bytes are missing",
+          "warp 1 waits for the mbarrier"});
+    told("W:\nld.volatile.global.u32 %r5, [%rd2+8];\nsetp.eq.u32 %p2, %r5, 0;\n@%p2 bra W;\n",
+         {"on global address 0x", "which stays 0x0"});
+    told("st.volatile.shared.u32 [s+4], 5;\nW:\nld.volatile.shared.u32 %r5, [s+4];\nsetp.eq.u32 %p2, %r5, 5;\n@%p2 bra "
+         "W;\n",
+         {"on shared address 0x4, which stays 0x5"});
+    // a spin that gives up is no deadlock, however long it takes
+    Runner bounded("mov.u32 %r7, 0;\nW:\nld.volatile.global.u32 %r5, [%rd2+8];\nadd.u32 %r7, %r7, 1;\n"
+                   "setp.eq.u32 %p2, %r5, 0;\nsetp.lt.and.u32 %p2, %r7, 100000, %p2;\n@%p2 bra W;\n"
+                   "st.global.u32 [%rd2], %r7;\n",
+                   0);
+    for (int seed = 0; seed < 3; ++seed) {
+        if (seed) bounded.device().set_schedule(seed % 2 ? Schedule::random : Schedule::adversarial, 7);
+        const auto r = bounded.run({.grid = {2}, .block = {64}});
+        REQUIRE_MESSAGE(r.status.ok(), message(r.status));
+        CHECK(r.out[0] == 100000);
+    }
+}
+
+TEST_CASE("a waiter that falls two phases behind is found") {
+    // warp 0 ends phases of the mbarrier; warp 1 waits for each by its parity. Nobody waits for warp 1 in `bad`.
+    const auto body = [](const std::string& gate) {
+        return "@%p1 mbarrier.init.shared.b64 [%r4], 1;\nbar.sync 0;\nmov.u32 %r7, 0;\nsetp.ge.u32 %p3, %r1, 32;\n"
+               "@%p3 bra WAITER;\nP:\nmbarrier.arrive.shared.b64 %rd5, [%r4];\n" +
+               gate +
+               "add.u32 %r7, %r7, 1;\nsetp.lt.u32 %p2, %r7, 6;\n@%p2 bra P;\nbra END;\n"
+               "WAITER:\nand.b32 %r8, %r7, 1;\nW:\nmbarrier.try_wait.parity.shared.b64 %p2, [%r4], %r8;\n@!%p2 bra "
+               "W;\n" +
+               gate + "add.u32 %r7, %r7, 1;\nsetp.lt.u32 %p2, %r7, 6;\n@%p2 bra WAITER;\nEND:";
+    };
+    const auto only_first = [](std::string text) {
+        const std::string arrive = "mbarrier.arrive.shared.b64 %rd5, [%r4];\n";
+        return text.replace(text.find(arrive), arrive.size(), "@%p1 " + arrive);
+    };
+    Runner bad(only_first(body("")), 0), good(only_first(body("bar.sync 1, 64;\n")), 0);
+    bool found = false;
+    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+        const Schedule schedule = seed % 2 ? Schedule::random : Schedule::adversarial;
+        good.device().set_schedule(schedule, seed);
+        const auto r = good.run({.grid = {1}, .block = {64}});
+        CHECK_MESSAGE(r.status.ok(), message(r.status));
+        bad.device().set_schedule(schedule, seed);
+        const std::string said = message(bad.run({.grid = {1}, .block = {64}}).status);
+        found = found || said.starts_with("asynccheck: waits for the wrong phase");
+        CHECK_MESSAGE(
+            (said.empty() || said.starts_with("asynccheck: waits for the wrong phase") || said.starts_with("deadlock")),
+            said);
+    }
+    CHECK(found);
+}
