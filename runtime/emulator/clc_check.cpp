@@ -177,12 +177,10 @@ void mbarrier_after(Warp& w, const Inst* i, u32 lanes) {
         return;
     }
     const bool by_parity = op == MbarrierOp::test_parity || op == MbarrierOp::try_parity;
+    Access access;
+    if (!resolve_lanes(w, i, lanes, access)) return;
     for (u32 m = lanes; m; m &= m - 1) {
         const int l = std::countr_zero(m);
-        const u64 address = (i->mode & mode_wide_address) ? reg<u64>(w, i->a)[l] : reg<u32>(w, i->a)[l];
-        Access access;
-        if (!resolve_lanes(w, i, 1u << l, access)) return;
-        (void)address;
         const u8* at = access.lane[l];
         WatchedBarrier* b = c.barrier_at(at);
         if (!b) continue;
@@ -218,8 +216,7 @@ bool barrier_before(Warp& w, u32 lanes) {
     const WatchedWarp& s = watched(w);
     for (const WatchedCta::Left& left : c.left)
         for (u32 m = lanes & s.open_lanes; m; m &= m - 1)
-            if (s.open[static_cast<std::size_t>(std::countr_zero(m))] == left.tile)
-                return not_all(left);
+            if (s.open[static_cast<std::size_t>(std::countr_zero(m))] == left.tile) return not_all(left);
     return true;
 }
 
