@@ -18,6 +18,7 @@ struct DecodeOptions {
     std::optional<std::uint32_t> tokens, prompt_tokens;
     std::vector<std::uint32_t> fills;
     bool ceiling = true;
+    bool profile = false;
 };
 
 /// What a run measures. The emulator gets less: it is slow.
@@ -226,6 +227,8 @@ Status bench_decode(Bench& bench, const DecodeOptions& options) {
     const Plan plan = plan_for(options, on_gpu);
     engine_options.context = plan.context();
     std::uint32_t note = 0;
+    std::string profile;
+    if (options.profile) engine_options.on_profile = [&](std::string_view table) { profile = table; };
     engine_options.on_note = [&](std::string_view text) { bench.report.note(fmt::format("note {}", ++note), text); };
 
     bench.report.note("model", options.model);
@@ -241,6 +244,7 @@ Status bench_decode(Bench& bench, const DecodeOptions& options) {
         const std::string activations = options.activations != "auto" ? options.activations : on_gpu ? "q8_1" : "f32";
         const std::string name = fmt::format("{} {}", options.engine, activations);
         if (auto ok = decode.measure(name, ours); !ok) return ok;
+        if (!profile.empty()) bench.report.note("profile", "\n" + profile);
     }
     if (!rival) return {};
     Rival::Options rival_options;
@@ -284,6 +288,8 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
         ->check(CLI::IsMember({"f16", "f32"}));
     command->add_option("--rival", options->rival, "Folder with llama.cpp's shared libraries: time it too")
         ->check(CLI::ExistingDirectory);
+    command->add_flag("--profile", options->profile,
+                      "Also print where a token of the persistent engine spends its time, a little slower");
     command->add_flag("!--no-ceiling", options->ceiling, "Leave out the read ceiling and the share of it");
     command->footer(
         "A run decodes all of the tokens; its median, slowest and fastest rates are reported. Bytes are those of\n"
