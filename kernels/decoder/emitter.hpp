@@ -103,7 +103,15 @@ private:
         return (memory_ + offset).template as<shared_ptr<T>>();
     }
     /// Words of the scratch area.
-    enum Scratch : std::uint32_t { squares = 0, best_values = 16, best_indices = 32, failed = 48, next_token, go_on };
+    enum Scratch : std::uint32_t {
+        squares = 0,
+        best_values = 16,
+        best_indices = 32,
+        failed = 48,
+        next_token,
+        go_on,
+        waiting
+    };
     Val<shared_ptr<u32>> word(std::uint32_t index) { return at<u32>(plan_.shared.scratch) + index; }
     Val<shared_ptr<f32>> float_word(std::uint32_t index) { return at<f32>(plan_.shared.scratch) + index; }
     /// Computed where they are used: registers are short.
@@ -118,6 +126,9 @@ private:
         return k_.mad_lo(layer, 2 * part, p_.cache.as<u64>()).as<global_ptr<u8>>();
     }
     Val<PacketPtr> packets(std::uint32_t first) { return layer_edges() + first; }
+
+    /// Tells the producer that this CTA waits for others, or no longer does.
+    void tell_waiting(bool waits);
 
     // inputs.cpp: vectors become records of activations in shared memory
     void embed(const Val<u32>& token);

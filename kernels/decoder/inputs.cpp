@@ -32,6 +32,11 @@ void DecoderEmitter::embed(const Val<u32>& token) {
     barrier();
 }
 
+void DecoderEmitter::tell_waiting(bool waits) {
+    if (!plan_.ring) return;
+    k_.predicated(thread_ == 0, [&] { k_.st(word(waiting), k_.imm<u32>(waits ? 1 : 0), relaxed, cta); });
+}
+
 void DecoderEmitter::each_super_block(std::uint32_t cols,
                                       const std::function<void(const Val<u32>&, const Val<u32>&, const Pred&)>& body) {
     const std::uint32_t super_blocks = ceil_div(cols, ring_super_block);
@@ -123,6 +128,7 @@ void DecoderEmitter::take_residual(std::uint32_t edge, WaitSite site, std::optio
                                    const Val<global_ptr<const u8>>& norm, bool general) {
     k_.comment(fmt::format("x += {}, normed", name(site)));
     const std::uint32_t hidden = config_.shape.hidden;
+    tell_waiting(true);
     const auto poll = [&](const Val<u32>& column, const Pred& has) {
         const auto from = packets(edge) + column;
         return emit_poll(k_, {from, from + 16}, 4, has, epoch_, guard_, {site, walk_.layer(), column});
@@ -181,11 +187,13 @@ void DecoderEmitter::take_residual(std::uint32_t edge, WaitSite site, std::optio
     const auto of_warp = lanes_sum(k_, sum);
     const auto target = float_word(squares) + warp_;
     k_.predicated(lane_ == 0, [&] { k_.st(target, of_warp); });
+    tell_waiting(false);
     barrier();
 }
 
 void DecoderEmitter::take_vector(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general) {
     k_.comment(fmt::format("{}", name(site)));
+    tell_waiting(true);
     each_super_block(cols, [&](const auto& super_block, const auto& column, const Pred& has) {
         const auto from = packets(edge) + column;
         const Values values = emit_poll(k_, {from, from + 16}, 4, has, epoch_, guard_, {site, walk_.layer(), column});
@@ -193,6 +201,7 @@ void DecoderEmitter::take_vector(std::uint32_t edge, std::uint32_t cols, WaitSit
         for (const auto& value : values) own.push_back(k_.var<f32>(value));
         quantise(own, super_block, has, general);
     });
+    tell_waiting(false);
     barrier();
 }
 
@@ -201,8 +210,7 @@ Val<f32> DecoderEmitter::inverse_rms() {
     for (std::uint32_t w = 0; w < ring_warps; w += 4)
         for (const auto& part : k_.ld(float_word(squares) + w, v4)) sum += part;
     const auto mean = k_.fma(sum, k_.imm<f32>(1.0 / config_.shape.hidden), k_.imm<f32>(config_.shape.norm_epsilon));
-    const auto root = k_.sqrt(mean, rn);
-    return k_.div(k_.imm<f32>(1.f), root);
+    return k_.rsqrt(mean, approx);
 }
 
 } // namespace ptxgen::kernels
