@@ -35,7 +35,7 @@ std::vector<TokenId> generated(Engine& engine, TokenId first, std::uint32_t most
 }
 
 // Eight bits round what is next to a half either way; everything else is the same.
-constexpr double q8_1_bound = 2.5e-2;
+constexpr double q8_1_bound = 5e-2;
 
 } // namespace
 
