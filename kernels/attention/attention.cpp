@@ -277,7 +277,9 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
         return k.max(all_end, k.imm<u32>(config.window)) - config.window;
     }();
     const PositionShare share = share_of_cta(k, config, all_begin, all_end);
-    const auto& [begin, end, splits] = share;
+    const Val<u32>& begin = share.begin;
+    const Val<u32>& end = share.end;
+    const Val<u32>& splits = share.splits;
     const std::uint32_t tiles_of_kv_head = plan.tiles / config.cache.kv_heads;
     const Val<u32> kv_row = quotient(tile, tiles_of_kv_head) * config.cache.capacity;
     const auto keys = row(k, k_cache, kv_row, head_dim), values = row(k, v_cache, kv_row, head_dim);
