@@ -28,6 +28,7 @@ void take_larger(KernelBuilder& k, Best& best, const Values& values, const Var<u
 /// Combines the candidates of a CTA's threads (a multiple of 32); all threads get the result. `values` and `indices`
 /// have an element for each warp. One barrier.
 void best_of_cta(KernelBuilder& k, Best& best, const Val<u32>& thread, std::uint32_t threads,
-                 const Val<shared_ptr<f32>>& values, const Val<shared_ptr<u32>>& indices, const CtaBarrier& barrier = {});
+                 const Val<shared_ptr<f32>>& values, const Val<shared_ptr<u32>>& indices,
+                 const CtaBarrier& barrier = {});
 
 } // namespace ptxgen::kernels

@@ -57,7 +57,8 @@ TEST_CASE("the next token is the largest logit's, whatever the parts, and the po
                 CHECK((next(device, logits, parts) == std::vector<std::uint32_t>{42, low, 1234}));
             }
     for (auto& device : test::test_devices())
-        CHECK((next(device, std::vector<float>(100, -infinity), 7) == std::vector<std::uint32_t>{42, 0xffffffff, 1234}));
+        CHECK(
+            (next(device, std::vector<float>(100, -infinity), 7) == std::vector<std::uint32_t>{42, 0xffffffff, 1234}));
 }
 
 TEST_CASE("argmax finds the largest logit of each row") {
