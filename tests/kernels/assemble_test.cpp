@@ -1,46 +1,18 @@
 #include "kernels/registry.hpp"
+#include "tests/kernels/ptxas.hpp"
 
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <doctest/doctest.h>
-#include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
-#include <unistd.h>
 
 using namespace ptxgen;
 using namespace ptxgen::kernels;
+using test::assemble;
+using test::Assembled;
+using test::find_ptxas;
 
 namespace {
-
-/// $PTXGEN_PTXAS, else ptxas on the PATH.
-std::optional<std::string> find_ptxas() {
-    if (const char* named = std::getenv("PTXGEN_PTXAS")) return std::string(named);
-    if (std::system("ptxas --version > /dev/null 2>&1") == 0) return "ptxas"; // NOLINT(concurrency-mt-unsafe)
-    return std::nullopt;
-}
-
-/// What ptxas says with -v; its exit status decides `ok`.
-struct Assembled {
-    bool ok;
-    std::string log;
-};
-
-Assembled assemble(const std::string& ptxas, Target target, const std::string& text) {
-    const auto file = std::filesystem::temp_directory_path() / fmt::format("ptxgen-assemble-{}.ptx", ::getpid());
-    std::ofstream(file) << text;
-    Assembled result{false, {}};
-    const std::string command =
-        fmt::format("'{}' -v -arch {} -o /dev/null {} 2>&1", ptxas, to_string(target), file.string());
-    if (FILE* pipe = ::popen(command.c_str(), "r")) {
-        std::array<char, 512> part{};
-        while (std::fgets(part.data(), part.size(), pipe)) result.log += part.data();
-        result.ok = ::pclose(pipe) == 0;
-    }
-    std::filesystem::remove(file);
-    return result;
-}
 
 constexpr std::array targets{
     Target{75, TargetVariant::plain},  Target{80, TargetVariant::plain}, Target{86, TargetVariant::plain},

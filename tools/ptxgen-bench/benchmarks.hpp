@@ -14,6 +14,7 @@ void add_decode(CLI::App& app, const ExitWith& exit_with);
 void add_emulator(CLI::App& app, const ExitWith& exit_with);
 void add_gemv(CLI::App& app, const ExitWith& exit_with);
 void add_rival_logits(CLI::App& app, const ExitWith& exit_with);
+void add_policy(CLI::App& app, const ExitWith& exit_with);
 void add_stream(CLI::App& app, const ExitWith& exit_with);
 void add_synth(CLI::App& app, const ExitWith& exit_with);
 

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
     add_gemv(app, exit_with);
     add_decode(app, exit_with);
     add_barrier(app, exit_with);
+    add_policy(app, exit_with);
     add_synth(app, exit_with);
     add_rival_logits(app, exit_with);
     add_emulator(app, exit_with);

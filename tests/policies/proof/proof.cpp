@@ -77,9 +77,7 @@ std::vector<Policy> proven_policies() {
     return all;
 }
 
-std::uint32_t schedules_of_a_case() {
-    return std::getenv("PTXGEN_FULL_PROOF") ? 1000 : 100; // NOLINT(concurrency-mt-unsafe)
-}
+bool full_proof() { return std::getenv("PTXGEN_FULL_PROOF") != nullptr; } // NOLINT(concurrency-mt-unsafe)
 
 Proof::Proof(Target target, std::uint32_t resident) : target_(target) {
     runtime::EmulatorOptions options;

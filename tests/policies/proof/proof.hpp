@@ -50,7 +50,8 @@ private:
 /// covers, such as one that does not go on after a success.
 std::vector<policies::Policy> proven_policies();
 
-/// Schedules of each case: 1,000 with PTXGEN_FULL_PROOF set, else a tenth.
-std::uint32_t schedules_of_a_case();
+/// Whether PTXGEN_FULL_PROOF is set: ten times the schedules, and larger grids in all schedules.
+bool full_proof();
+inline std::uint32_t schedules_of_a_case() { return full_proof() ? 1000 : 100; }
 
 } // namespace ptxgen::test

@@ -11,13 +11,13 @@ using policies::Scheduler;
 
 namespace {
 
-constexpr Target hopper{90, TargetVariant::arch};
+constexpr Target hopper{90, TargetVariant::arch}, blackwell{100, TargetVariant::arch};
 constexpr std::array workloads{Workload::uniform, Workload::clustered_heavy, Workload::data_dependent};
 /// Grids of one, two and three dimensions, by turns.
 constexpr std::array grids{kernels::Grid{14, 1, 1}, kernels::Grid{5, 3, 1}, kernels::Grid{2, 3, 2}};
 
 void prove(Proof& proof, const policies::Policy& policy, Scheduler scheduler, Target target, std::uint32_t schedules,
-           std::optional<std::uint32_t> static_ctas = {}) {
+           std::optional<std::uint32_t> static_ctas = {}, std::array<std::uint32_t, 3> cluster = {1, 1, 1}) {
     for (std::size_t i = 0; i < workloads.size(); i++) {
         CAPTURE(policy.text());
         CAPTURE(policies::to_string(scheduler));
@@ -25,6 +25,7 @@ void prove(Proof& proof, const policies::Policy& policy, Scheduler scheduler, Ta
         policies::ScheduleOptions options;
         options.scheduler = scheduler;
         options.counters = true;
+        options.cluster = cluster;
         auto kernel = kernels::schedule(workload_tiles(workloads[i], grids[i]), policy, options, target);
         if (!kernel) FAIL(kernel.error().message);
         proof.load({std::move(*kernel), workloads[i], grids[i], static_ctas});
@@ -51,4 +52,16 @@ TEST_CASE("static: every tile runs once, with fewer and with more CTAs than tile
     Proof proof(hopper, 3);
     for (const std::uint32_t ctas : {1, 3, 5, 20})
         prove(proof, policies::Greedy{}, Scheduler::static_, hopper, schedules_of_a_case() / 2, ctas);
+}
+
+TEST_CASE("cluster launch control: every tile runs once under every policy, whatever the schedule") {
+    Proof proof(blackwell, 3);
+    for (const auto& policy : proven_policies()) prove(proof, policy, Scheduler::clc, blackwell, schedules_of_a_case());
+}
+
+TEST_CASE("cluster launch control in clusters: every tile runs once, also where the grid is no multiple of them") {
+    Proof proof(blackwell, 6);
+    for (const auto& policy : proven_policies())
+        for (const std::array<std::uint32_t, 3> cluster : {std::array{2u, 1u, 1u}, {2u, 2u, 1u}})
+            prove(proof, policy, Scheduler::clc, blackwell, schedules_of_a_case() / 4, {}, cluster);
 }
