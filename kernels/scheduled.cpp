@@ -57,7 +57,8 @@ Result<Generated> schedule(const TileKernel& kernel, const policies::Policy& pol
         launch.grid_y = launch.grid_z = "1";
     }
     const bool block_is_flat = launch.block_y == 1 && launch.block_z == 1;
-    policies::emit_schedule(k, kernel.prologue, policy, chosen->scheduler, options, block_is_flat);
+    if (auto ok = policies::emit_schedule(k, kernel.prologue, policy, chosen->scheduler, options, block_is_flat); !ok)
+        return Error{fmt::format("kernel '{}': {}", kernel.name, ok.error().message)};
 
     auto generated = finish(std::move(module), std::move(launch));
     if (!generated) return generated;

@@ -74,16 +74,22 @@ Result<ScheduleChoice> choose_scheduler(const Policy& policy, const ScheduleOpti
     return choice;
 }
 
-void emit_schedule(KernelBuilder& k, const TilePrologue& prologue, Policy policy, Scheduler scheduler,
-                   const ScheduleOptions& options, bool block_is_flat) {
+Status emit_schedule(KernelBuilder& k, const TilePrologue& prologue, Policy policy, Scheduler scheduler,
+                     const ScheduleOptions& options, bool block_is_flat) {
     TileCode code = prologue(k);
+    for (std::size_t d = code.dimensions; d < options.cluster.size(); d++)
+        if (options.cluster[d] > 1)
+            return Error{fmt::format("the kernel's grid has {} dimension{}; a cluster of {}x{}x{} has more",
+                                     code.dimensions, code.dimensions == 1 ? "" : "s", options.cluster[0],
+                                     options.cluster[1], options.cluster[2])};
     TileLoop loop(k, std::move(code), std::move(policy), options, block_is_flat);
-    switch (scheduler) {
-    case Scheduler::clc: return emit_clc(loop);
-    case Scheduler::static_: return emit_static(loop);
-    case Scheduler::automatic:
-    case Scheduler::ticket: return emit_ticket(loop);
-    }
+    if (scheduler == Scheduler::clc)
+        emit_clc(loop);
+    else if (scheduler == Scheduler::static_)
+        emit_static(loop);
+    else
+        emit_ticket(loop);
+    return {};
 }
 
 } // namespace ptxgen::policies

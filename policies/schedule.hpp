@@ -63,9 +63,11 @@ using TilePrologue = std::function<TileCode(KernelBuilder&)>;
 /// behind the kernel's own: `tickets` (ticket; u64 in global memory, zero before the first launch, and zero again after
 /// each) and `counters`. `scheduler` is what choose_scheduler gave; `block_is_flat`: only tid.x is used.
 ///
+/// The error: a cluster along a dimension that the kernel's grid does not use.
+///
 /// Launch: clc and ticket, a CTA for each tile, in at most 2^31 - 1 CTAs for ticket; static, any number of CTAs along
 /// x.
-void emit_schedule(KernelBuilder& k, const TilePrologue& prologue, Policy policy, Scheduler scheduler,
-                   const ScheduleOptions& options, bool block_is_flat = true);
+Status emit_schedule(KernelBuilder& k, const TilePrologue& prologue, Policy policy, Scheduler scheduler,
+                     const ScheduleOptions& options, bool block_is_flat = true);
 
 } // namespace ptxgen::policies

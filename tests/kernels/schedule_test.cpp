@@ -50,3 +50,15 @@ TEST_CASE("matmul and every GEMV say that they can be scheduled; others are refu
     REQUIRE_FALSE(tiles.ok());
     CHECK(tiles.error().message.find("kernel 'rms_norm' cannot be scheduled under a policy; these can: gemv_") == 0);
 }
+
+TEST_CASE("a cluster has no more dimensions than the kernel's grid") {
+    policies::ScheduleOptions options;
+    options.scheduler = Scheduler::clc;
+    options.cluster = {2, 2, 1};
+    const Target target{100, TargetVariant::arch};
+    const auto refused = schedule(matmul_tile({}), policies::Greedy{}, options, target);
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().message == "kernel 'matmul': the kernel's grid has 1 dimension; a cluster of 2x2x1 has more");
+    options.cluster = {2, 1, 1};
+    CHECK(schedule(matmul_tile({}), policies::Greedy{}, options, target).ok());
+}

@@ -52,7 +52,7 @@ std::uint64_t prove_all(const policies::Policy& policy, Scheduler scheduler, Tar
 TEST_CASE("cluster launch control is right in all schedules of small grids") {
     for (const auto& policy : proven_policies()) {
         const auto schedules = prove_all(policy, Scheduler::clc, {100, TargetVariant::arch},
-                                         full_proof() ? std::array{6u, 6u} : std::array{6u, 3u});
+                                         full_proof() ? std::array{6u, 6u} : std::array{5u, 2u});
         MESSAGE(policy.text() << ": " << schedules << " schedules");
     }
 }
@@ -60,7 +60,7 @@ TEST_CASE("cluster launch control is right in all schedules of small grids") {
 TEST_CASE("tickets are right in all schedules of small grids") {
     for (const auto& policy : proven_policies()) {
         const auto schedules =
-            prove_all(policy, Scheduler::ticket, {90, TargetVariant::arch}, {6, full_proof() ? 6u : 4u});
+            prove_all(policy, Scheduler::ticket, {90, TargetVariant::arch}, {6, full_proof() ? 6u : 3u});
         MESSAGE(policy.text() << ": " << schedules << " schedules");
     }
 }

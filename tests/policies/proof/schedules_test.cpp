@@ -19,6 +19,7 @@ constexpr std::array grids{kernels::Grid{14, 1, 1}, kernels::Grid{5, 3, 1}, kern
 void prove(Proof& proof, const policies::Policy& policy, Scheduler scheduler, Target target, std::uint32_t schedules,
            std::optional<std::uint32_t> static_ctas = {}, std::array<std::uint32_t, 3> cluster = {1, 1, 1}) {
     for (std::size_t i = 0; i < workloads.size(); i++) {
+        if (cluster[1] > grids[i].y) continue; // a cluster has no more dimensions than the grid
         CAPTURE(policy.text());
         CAPTURE(policies::to_string(scheduler));
         CAPTURE(to_string(workloads[i]));
