@@ -13,6 +13,7 @@ namespace ptxgen::kernels {
 
 // Each family lists its kernels in kernels/<family>/register.cpp; a new family adds a line here and one below.
 std::vector<KernelSpec> attention_kernels();
+std::vector<KernelSpec> decoder_kernels();
 std::vector<KernelSpec> elementwise_kernels();
 std::vector<KernelSpec> gather_kernels();
 std::vector<KernelSpec> gemv_kernels();
@@ -30,6 +31,7 @@ std::vector<KernelSpec> all_kernels() {
         for (auto& kernel : family) kernels.push_back(std::move(kernel));
     };
     add(attention_kernels());
+    add(decoder_kernels());
     add(elementwise_kernels());
     add(gather_kernels());
     add(gemv_kernels());

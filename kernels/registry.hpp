@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/generated.hpp"
+#include "kernels/model_shape.hpp"
 #include "kernels/scheduled.hpp"
 
 #include <cstdint>
@@ -61,6 +62,10 @@ struct KernelSpec {
     std::function<Result<Generated>(const ParameterValues& values, std::optional<Target> target,
                                     std::optional<PtxVersion> version)>
         generate;
+    /// The same for a model, where needs_model.
+    std::function<Result<Generated>(const ModelShape& model, const ParameterValues& values,
+                                    std::optional<Target> target, std::optional<PtxVersion> version)>
+        generate_for_model;
     /// The same to be scheduled under a policy; empty: this kernel cannot be.
     std::function<Result<TileKernel>(const ParameterValues& values)> tiles;
 };

@@ -8,11 +8,12 @@
 
 namespace ptxgen::kernels {
 
-/// Queries of a key head, and its key and value if this CTA appends them: normed, turned, in shared memory, and in the
-/// cache. One warp does a head.
-void DecoderEmitter::take_heads(const Val<u32>& kv_head, const Pred& appends) {
+/// A query head, and its key and value if they belong to this CTA's positions: normed, turned, in shared memory, key
+/// and value also in the cache. One warp does each. The CTAs of all query heads of a key head append the same bytes.
+void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_head, const Pred& appends) {
     const ModelShape& s = config_.shape;
-    const std::uint32_t dim = s.head_dim, heads = s.heads / s.kv_heads;
+    const std::uint32_t dim = s.head_dim;
+    constexpr std::uint32_t heads = 1;
     const std::uint32_t vector = vector_width(dim), vectors = dim / vector;
     const auto heads_at = at<f32>(plan_.shared.heads);
     const RopeConfig rope{s.rope.kind, 1, dim, s.rope.dim};
@@ -37,8 +38,18 @@ void DecoderEmitter::take_heads(const Val<u32>& kv_head, const Pred& appends) {
             k_.predicated(exists, [&] { load_into(k_, angles[r], own_angle + 64 * r); });
         }
 
-        const auto query = k_.mad_lo(kv_head, heads, head);
-        const auto query_packet = k_.mad_lo(query, dim, k_.imm<u32>(plan_.edges.q));
+        const HeadRmsNormConfig norm{1, dim, s.norm_epsilon};
+        const auto own_weight = heads_at + (heads + 2) * dim + head * dim;
+        if (s.qk_norm) {
+            const auto of_query = walk_.tensor(LayerTensor::attn_q_norm);
+            const auto of_key = walk_.tensor(LayerTensor::attn_k_norm);
+            const auto weight = k_.selp(of_query.as<u64>(), of_key.as<u64>(), is_query).as<global_ptr<const f32>>();
+            for (std::uint32_t c = 0; c < ceil_div(vectors, 32); c++) {
+                const auto element = (lane_ + 32 * c) * vector;
+                k_.if_(element < dim, [&] { store(k_, own_weight + element, load(k_, weight + element, vector)); });
+            }
+        }
+        const auto query_packet = k_.mad_lo(query_head, dim, k_.imm<u32>(plan_.edges.q));
         const auto key_packet = k_.mad_lo(kv_head, dim, k_.imm<u32>(plan_.edges.k));
         const auto value_packet = k_.mad_lo(kv_head, dim, k_.imm<u32>(plan_.edges.v));
         const auto key_or_value = k_.selp(key_packet, value_packet, is_key);
@@ -55,15 +66,9 @@ void DecoderEmitter::take_heads(const Val<u32>& kv_head, const Pred& appends) {
         }
         k_.bar_warp_sync(0xffffffffu);
         if (s.qk_norm) {
-            const HeadRmsNormConfig norm{1, dim, s.norm_epsilon};
-            const auto of_query = walk_.tensor(LayerTensor::attn_q_norm);
-            const auto of_key = walk_.tensor(LayerTensor::attn_k_norm);
-            const auto query_bits = k_.add(of_query.as<u64>(), k_.imm<u64>(std::uint64_t{0}));
-            const auto key_bits = k_.add(of_key.as<u64>(), k_.imm<u64>(std::uint64_t{0}));
-            const auto weight = k_.selp(query_bits, key_bits, is_query).as<global_ptr<const f32>>();
             const auto in_lanes = lane_ < head_rms_norm_lanes(norm);
             const auto wanted_turns = turns & wanted;
-            emit_head_rms_norm(k_, norm, own_row, weight, own_row, lane_ & (head_rms_norm_lanes(norm) - 1),
+            emit_head_rms_norm(k_, norm, own_row, own_weight, own_row, lane_ & (head_rms_norm_lanes(norm) - 1),
                                wanted_turns & in_lanes);
             k_.bar_warp_sync(0xffffffffu);
         }
@@ -110,7 +115,8 @@ template <value_type T>
 void DecoderEmitter::attend(const Val<u32>& kv_head, const Val<u32>& begin, const Val<u32>& end) {
     const AttentionPlan& plan = plan_.attention_plan;
     const KvCacheShape& cache = plan_.attention.cache;
-    const std::uint32_t dim = cache.head_dim, group = config_.shape.heads / config_.shape.kv_heads;
+    const std::uint32_t dim = cache.head_dim;
+    constexpr std::uint32_t group = 1;
     const std::uint32_t tiles = group / plan.heads;
     const auto part = (cache.bytes() + 255) / 256 * 256;
     const auto slice = quotient(warp_, tiles);
@@ -134,18 +140,19 @@ void DecoderEmitter::attend(const Val<u32>& kv_head, const Val<u32>& begin, cons
     barrier();
 }
 
-void DecoderEmitter::publish_attention(const Val<u32>& kv_head, const Val<u32>& split, const Val<u32>& splits,
+void DecoderEmitter::publish_attention(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
                                        const Val<u32>& active) {
     const AttentionPlan& plan = plan_.attention_plan;
-    const std::uint32_t dim = config_.shape.head_dim, group = config_.shape.heads / config_.shape.kv_heads;
+    const std::uint32_t dim = config_.shape.head_dim;
+    constexpr std::uint32_t group = 1;
     const auto m = at<f32>(plan_.shared.partials);
     const auto l = m + plan.warps * group;
     const auto o = at<f32>(plan_.shared.partials + (8 * plan.warps * group + 15) / 16 * 16);
-    const auto first = k_.mad_lo(kv_head, group * dim, k_.imm<u32>(plan_.edges.attention));
+    const auto first = k_.mad_lo(query_head, group * dim, k_.imm<u32>(plan_.edges.attention));
     const auto target = k_.var<u32>(first);
     if (plan_.max_splits > 1)
         k_.if_(splits > 1, [&] {
-            const auto number = k_.mad_lo(kv_head, plan_.max_splits, split);
+            const auto number = k_.mad_lo(query_head, plan_.max_splits, split);
             const_cast<Var<u32>&>(target) = k_.mad_lo(number, plan_.edges.part_size, k_.imm<u32>(plan_.edges.part));
         });
     k_.for_<u32>(thread_, group * dim, 32 * ring_warps, [&](Var<u32>& i) {
@@ -157,10 +164,11 @@ void DecoderEmitter::publish_attention(const Val<u32>& kv_head, const Val<u32>& 
 }
 
 /// Each split's CTA combines a share of the elements.
-void DecoderEmitter::combine_splits(const Val<u32>& kv_head, const Val<u32>& split, const Val<u32>& splits,
+void DecoderEmitter::combine_splits(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
                                     const Val<u32>& active) {
     const AttentionPlan& plan = plan_.attention_plan;
-    const std::uint32_t dim = config_.shape.head_dim, group = config_.shape.heads / config_.shape.kv_heads;
+    const std::uint32_t dim = config_.shape.head_dim;
+    constexpr std::uint32_t group = 1;
     const std::uint32_t elements = group * dim;
     {
         const auto m = at<f32>(plan_.shared.partials);
@@ -176,7 +184,7 @@ void DecoderEmitter::combine_splits(const Val<u32>& kv_head, const Val<u32>& spl
                 sum = k_.fma(k_.ld(own_l + i * group), weight, sum);
             });
             const auto weight = k_.lg2(sum, approx) + top;
-            const auto number = k_.mad_lo(kv_head, plan_.max_splits, split);
+            const auto number = k_.mad_lo(query_head, plan_.max_splits, split);
             const auto first = k_.mad_lo(number, plan_.edges.part_size, k_.imm<u32>(plan_.edges.part + elements));
             emit_publish(k_, layer_edges() + (first + thread_), weight, epoch_);
         });
@@ -190,7 +198,8 @@ void DecoderEmitter::combine_splits(const Val<u32>& kv_head, const Val<u32>& spl
     const auto count = k_.min(share, rest);
     const auto weights = at<f32>(plan_.shared.partials) + (elements + plan_.max_splits);
     const auto ones = weights + plan_.max_splits * group;
-    const auto first_part = k_.mad_lo(kv_head, plan_.max_splits * plan_.edges.part_size, k_.imm<u32>(plan_.edges.part));
+    const auto first_part =
+        k_.mad_lo(query_head, plan_.max_splits * plan_.edges.part_size, k_.imm<u32>(plan_.edges.part));
     const auto take = [&](const Val<u32>& items, const Val<u32>& width, const Val<u32>& from,
                           const Val<shared_ptr<f32>>& target) {
         auto base = k_.var<u32>(warp_ * 32u);
@@ -233,7 +242,7 @@ void DecoderEmitter::combine_splits(const Val<u32>& kv_head, const Val<u32>& spl
             norm = norm + weight;
             sum = k_.fma(k_.ld(values + at_value), weight, sum);
         });
-        const auto first = k_.mad_lo(kv_head, elements, k_.imm<u32>(plan_.edges.attention));
+        const auto first = k_.mad_lo(query_head, elements, k_.imm<u32>(plan_.edges.attention));
         const auto packet = first + element;
         emit_publish(k_, layer_edges() + packet, k_.div(sum, norm), epoch_);
     });
@@ -249,10 +258,12 @@ void DecoderEmitter::emit_attention() {
         const auto in_window = k_.max(end, k_.imm<u32>(s.sliding_window)) - s.sliding_window;
         k_.predicated(walk_.is_sliding(), [&] { begin = in_window; });
     }
-    const auto one = [&](const Val<u32>& kv_head, const Val<u32>& split, const Val<u32>& splits,
+    const std::uint32_t group = s.heads / s.kv_heads;
+    const auto one = [&](const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
                          const Val<u32>& own_begin, const Val<u32>& own_end) {
         const auto appends = own_end == end;
-        take_heads(kv_head, appends);
+        const auto kv_head = quotient(query_head, group);
+        take_heads(query_head, kv_head, appends);
         if (plan_.attention.cache.type == CacheType::f32)
             attend<f32>(kv_head, own_begin, own_end);
         else
@@ -260,14 +271,14 @@ void DecoderEmitter::emit_attention() {
         const auto positions = own_end - own_begin;
         const auto slices = quotient(positions + (plan.positions_of_warp() - 1), plan.positions_of_warp());
         const auto active = k_.min(slices, k_.imm<u32>(plan.warps));
-        publish_attention(kv_head, split, splits, active);
+        publish_attention(query_head, split, splits, active);
         // The next token's readers, on any CTA, see the appended rows behind a packet that follows this fence.
         k_.if_(appends, [&] { k_.fence(acq_rel, gpu); });
-        if (plan_.max_splits > 1) k_.if_(splits > 1, [&] { combine_splits(kv_head, split, splits, active); });
+        if (plan_.max_splits > 1) k_.if_(splits > 1, [&] { combine_splits(query_head, split, splits, active); });
     };
     if (plan_.max_splits == 1) {
-        k_.for_<u32>(cta_, s.kv_heads, config_.ctas, [&](Var<u32>& kv_head) {
-            one(Val<u32>(k_.state(), kv_head.operand()), k_.imm<u32>(0), k_.imm<u32>(1),
+        k_.for_<u32>(cta_, s.heads, config_.ctas, [&](Var<u32>& query_head) {
+            one(Val<u32>(k_.state(), query_head.operand()), k_.imm<u32>(0), k_.imm<u32>(1),
                 Val<u32>(k_.state(), begin.operand()), end);
             barrier(); // the heads and parts have been read
         });
@@ -276,13 +287,13 @@ void DecoderEmitter::emit_attention() {
     const auto positions = end - begin;
     const auto wanted_splits = (positions + (config_.split_positions - 1)) / config_.split_positions;
     const auto splits = k_.min(wanted_splits, k_.imm<u32>(plan_.max_splits));
-    const auto kv_head = remainder(cta_, s.kv_heads);
-    const auto split = quotient(cta_, s.kv_heads);
+    const auto query_head = remainder(cta_, s.heads);
+    const auto split = quotient(cta_, s.heads);
     k_.if_(split < splits, [&] {
         const auto share = (k_.sub(splits, 1u) + positions) / splits;
         const auto own_begin = k_.mad_lo(share, split, begin);
         const auto own_end = k_.min(own_begin + share, end);
-        one(kv_head, split, splits, own_begin, own_end);
+        one(query_head, split, splits, own_begin, own_end);
     });
 }
 

@@ -9,6 +9,8 @@
 
 namespace ptxgen::kernels {
 
+class ParameterValues;
+
 /// A kernel that decodes many tokens of one model in one cooperative launch.
 struct DecoderConfig {
     ModelShape shape;
@@ -21,12 +23,16 @@ struct DecoderConfig {
     bool mma = true; ///< integer products by tensor cores (sm_80 and newer); the sums are the same without
     std::uint32_t shared_bytes = 99 * 1024; ///< that a CTA may have
     /// Positions for which one CTA attends alone, before another one joins it: at least 16.
-    std::uint32_t split_positions = 128;
+    std::uint32_t split_positions = 256;
     /// Every CTA notes the time behind each of its steps: DecoderProfile.
     bool profile = false;
     /// For tests of what becomes of a stalled grid: this CTA never publishes a feed-forward result.
     std::optional<std::uint32_t> silent_cta;
 };
+
+/// The configuration that `ptxgen emit` takes from the kernel's parameters: weights packed, streamed through a ring on
+/// sm_90 and newer.
+DecoderConfig decoder_config(const ModelShape& model, const ParameterValues& values, std::optional<Target> target);
 
 /// What a CTA notes in each token, over what it noted in the one before, as u64: %globaltimer at the token's begin and
 /// end; then %clock64 at the begin, behind each step of each layer, and behind each of the last steps.

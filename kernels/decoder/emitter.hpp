@@ -165,12 +165,13 @@ private:
 
     // attention_op.cpp
     void emit_attention();
-    void take_heads(const Val<u32>& kv_head, const Pred& appends);
+    void take_heads(const Val<u32>& query_head, const Val<u32>& kv_head, const Pred& appends);
     template <value_type T>
     void attend(const Val<u32>& kv_head, const Val<u32>& begin, const Val<u32>& end);
-    void publish_attention(const Val<u32>& kv_head, const Val<u32>& split, const Val<u32>& splits,
+    void publish_attention(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
                            const Val<u32>& active);
-    void combine_splits(const Val<u32>& kv_head, const Val<u32>& split, const Val<u32>& splits, const Val<u32>& active);
+    void combine_splits(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
+                        const Val<u32>& active);
 
     // decoder.cpp
     /// Notes a clock in word `first` + layer · `stride` of the profile.

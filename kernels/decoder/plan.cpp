@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t consumer_threads = 32 * ring_warps;
 /// Registers that the attention gives to queries, and as many to outputs and to rows in flight.
-constexpr std::uint32_t attention_lane_elements = 16;
+constexpr std::uint32_t attention_lane_elements = 8, attention_in_flight = 32;
 
 Status check(const DecoderConfig& config) {
     const ModelShape& s = config.shape;
@@ -189,9 +189,8 @@ void plan_edges(const DecoderConfig& config, DecoderPlan& plan) {
     e.attention_block = take(s.hidden);
     e.gated = take(s.ffn);
     e.ffn_block = take(s.hidden);
-    const std::uint32_t group = s.heads / s.kv_heads;
-    e.part_size = group * (s.head_dim + 1);
-    if (plan.max_splits > 1) e.part = take(s.kv_heads * plan.max_splits * e.part_size);
+    e.part_size = s.head_dim + 1;
+    if (plan.max_splits > 1) e.part = take(s.heads * plan.max_splits * e.part_size);
     e.best = std::uint64_t{e.layer} * s.layers;
     e.total = e.best + 8ull * config.ctas;
 }
@@ -204,11 +203,17 @@ void plan_attention_op(const DecoderConfig& config, DecoderPlan& plan) {
     a.scale = s.query_scale;
     a.lane_elements = attention_lane_elements;
     a.warps = ring_warps;
-    plan.attention_plan = plan_attention(a);
-    // The heads of a key head are several tiles, whose warps take turns.
-    const std::uint32_t tiles = s.heads / s.kv_heads / plan.attention_plan.heads;
-    plan.attention_plan.warps = std::max(1u, ring_warps / tiles);
-    plan.max_splits = std::max(1u, std::min({config.ctas / s.kv_heads, config.split_positions, 64u}));
+    // One query head a CTA: at short contexts the round trips to memory count, and many CTAs share them out.
+    AttentionPlan& p = plan.attention_plan;
+    p.vector = vector_width(s.head_dim);
+    p.lanes = 4;
+    while (p.lanes < 32 && p.lanes * attention_lane_elements < s.head_dim) p.lanes *= 2;
+    p.chunks = ceil_div(s.head_dim / p.vector, p.lanes);
+    p.heads = 1;
+    p.tiles = s.heads;
+    p.unroll = std::clamp(attention_in_flight / p.elements_of_lane(), 1u, 4u);
+    p.warps = ring_warps;
+    plan.max_splits = std::max(1u, std::min({config.ctas / s.heads, config.split_positions, 64u}));
 }
 
 Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
@@ -229,7 +234,7 @@ Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
         partials = std::max<std::uint64_t>(partials,
                                            std::uint64_t{op.pass_tiles} * (op.paired ? 2 : 1) * segment.tile_bytes());
     }
-    const std::uint32_t group = s.heads / s.kv_heads;
+    constexpr std::uint32_t group = 1;
     const std::uint64_t attention_rows = std::uint64_t{plan.attention_plan.warps} * group;
     partials = std::max<std::uint64_t>(partials, attention_rows * 4 * (s.head_dim + 2) + 32);
     // Other CTAs' parts of the elements that this one combines.
@@ -239,7 +244,7 @@ Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
     shared.records = take(records);
     shared.dequantised = take(dequantised);
     shared.partials = take(partials);
-    shared.heads = take(4ull * (group + 2) * ((s.head_dim + 3) / 4 * 4));
+    shared.heads = take(4ull * 2 * (group + 2) * ((s.head_dim + 3) / 4 * 4)); // and the weights of their norms
     shared.scratch = take(256);
     shared.ring = shared.bytes;
     const auto too_small = [&](std::uint64_t needed) {

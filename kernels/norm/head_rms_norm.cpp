@@ -21,10 +21,9 @@ std::uint32_t head_rms_norm_lanes(const HeadRmsNormConfig& config) {
     return std::min(32u, std::bit_ceil(config.head_dim / vector_width(config.head_dim)));
 }
 
-template <pointer_type From, pointer_type To>
+template <pointer_type From, pointer_type Weight, pointer_type To>
 void emit_head_rms_norm(KernelBuilder& k, const HeadRmsNormConfig& config, const Val<From>& x,
-                        const Val<global_ptr<const f32>>& weight, const Val<To>& out, const Val<u32>& lane,
-                        const Pred& has_row) {
+                        const Val<Weight>& weight, const Val<To>& out, const Val<u32>& lane, const Pred& has_row) {
     const std::uint32_t vector = vector_width(config.head_dim), vectors = config.head_dim / vector;
     const std::uint32_t lanes = head_rms_norm_lanes(config), rounds = ceil_div(vectors, lanes);
     const Val<u32> offset = lane * vector;
@@ -59,6 +58,9 @@ template void emit_head_rms_norm(KernelBuilder&, const HeadRmsNormConfig&, const
                                  const Pred&);
 template void emit_head_rms_norm(KernelBuilder&, const HeadRmsNormConfig&, const Val<shared_ptr<f32>>&,
                                  const Val<global_ptr<const f32>>&, const Val<shared_ptr<f32>>&, const Val<u32>&,
+                                 const Pred&);
+template void emit_head_rms_norm(KernelBuilder&, const HeadRmsNormConfig&, const Val<shared_ptr<f32>>&,
+                                 const Val<shared_ptr<f32>>&, const Val<shared_ptr<f32>>&, const Val<u32>&,
                                  const Pred&);
 
 Result<Generated> head_rms_norm(const HeadRmsNormConfig& config, std::optional<Target> target,

@@ -18,10 +18,9 @@ std::uint32_t head_rms_norm_lanes(const HeadRmsNormConfig& config);
 /// One row by head_rms_norm_lanes() neighbouring lanes; `lane` counts within them. All lanes of the warp take part,
 /// those without `has_row` neither load nor store. `x` and `out` point to the row, in global or shared memory, and may
 /// be the same.
-template <pointer_type From, pointer_type To>
+template <pointer_type From, pointer_type Weight, pointer_type To>
 void emit_head_rms_norm(KernelBuilder& k, const HeadRmsNormConfig& config, const Val<From>& x,
-                        const Val<global_ptr<const f32>>& weight, const Val<To>& out, const Val<u32>& lane,
-                        const Pred& has_row);
+                        const Val<Weight>& weight, const Val<To>& out, const Val<u32>& lane, const Pred& has_row);
 
 /// Kernel head_rms_norm(x, weight, out, tokens). `out` may be `x`.
 Result<Generated> head_rms_norm(const HeadRmsNormConfig& config, std::optional<Target> target = {},

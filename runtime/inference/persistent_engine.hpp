@@ -12,7 +12,7 @@ namespace ptxgen {
 /// What tests vary.
 struct PersistentOptions {
     double wait_seconds = 10; ///< after which a CTA that waits for another one gives up, in the device's time
-    std::uint32_t split_positions = 128;     ///< kernels::DecoderConfig::split_positions
+    std::uint32_t split_positions = 256;     ///< kernels::DecoderConfig::split_positions
     std::optional<std::uint32_t> silent_cta; ///< kernels::DecoderConfig::silent_cta
     std::optional<bool> ring;                ///< stream weights through a ring; by default where the device can
 };

@@ -1,6 +1,8 @@
+#include "kernels/decoder/decoder.hpp"
 #include "kernels/manifest.hpp"
 #include "kernels/registry.hpp"
 #include "policies/policies.hpp"
+#include "runtime/inference/model.hpp"
 #include "tools/common/dim3.hpp"
 #include "tools/common/io.hpp"
 #include "tools/ptxgen/commands.hpp"
@@ -12,7 +14,7 @@ namespace ptxgen::tools {
 namespace {
 
 struct EmitOptions {
-    std::string kernel, target, version, output = "-", manifest;
+    std::string kernel, target, version, output = "-", manifest, model;
     std::string policy, scheduler, cluster;
     bool counters = false;
 };
@@ -77,6 +79,37 @@ nlohmann::json manifest_json(const kernels::Generated& generated, const Minimum&
     return json;
 }
 
+/// Where the decoder expects the model's tensors, and how large its buffers are.
+nlohmann::json decoder_json(const kernels::DecoderConfig& config) {
+    const auto& weights = config.weights;
+    const auto tensor = [](TensorType type, std::uint64_t offset, bool packed) {
+        return nlohmann::json{
+            {"offset", offset}, {"type", std::string(name(type))}, {"format", packed ? "ring" : "gguf"}};
+    };
+    nlohmann::json tensors;
+    tensors["token_embd.weight"] = tensor(config.shape.token_embd_type, weights.token_embd, weights.token_embd_packed);
+    tensors["output_norm.weight"] = tensor(TensorType::f32, weights.output_norm, false);
+    if (!config.shape.tied_output)
+        tensors["output.weight"] =
+            tensor(config.shape.output_type, weights.output, kernels::is_packed(weights, config.shape.output_type));
+    for (std::uint32_t l = 0; l < config.shape.layers; l++)
+        for (std::size_t t = 0; t < kernels::layer_tensor_count; t++) {
+            const auto which = static_cast<kernels::LayerTensor>(t);
+            if (!kernels::has(config.shape, which)) continue;
+            const auto size = kernels::size_of(config.shape, l, which);
+            tensors[fmt::format("blk.{}.{}", l, kernels::name(which))] =
+                tensor(size.type, weights.at(l, which), kernels::is_packed(weights, size.type));
+        }
+    const auto buffers = kernels::decoder_buffers(config);
+    return {{"weights_bytes", weights.bytes},
+            {"tensors", std::move(tensors)},
+            {"buffer_bytes", {{"edges", buffers.edges}, {"status", buffers.status}, {"profile", buffers.profile}}},
+            {"cache",
+             {{"type", config.cache == kernels::CacheType::f16 ? "f16" : "f32"},
+              {"context", config.context},
+              {"layout", "for each layer keys, then values: [kv_heads][context][head_dim], padded to 256 bytes"}}}};
+}
+
 /// "--name value" and "--name=value" pairs that are no option of emit: parameters of the kernel.
 Result<std::map<std::string, std::string>> kernel_parameters(const std::vector<std::string>& words) {
     std::map<std::string, std::string> texts;
@@ -120,7 +153,18 @@ int emit(const EmitOptions& options, const std::vector<std::string>& extras) {
     auto scheduling = read_scheduling(options);
     if (!scheduling) return fail(scheduling.error().message);
     std::string note;
+    if ((*spec)->needs_model && options.model.empty())
+        return fail(fmt::format("'{}' is generated for a model: give one with --model FILE", options.kernel));
+    if (!(*spec)->needs_model && !options.model.empty())
+        return fail(fmt::format("'{}' needs no model, but --model was given", options.kernel));
+    std::optional<Model> model;
+    if (!options.model.empty()) {
+        auto loaded = load_model(options.model);
+        if (!loaded) return fail(loaded.error().message);
+        model.emplace(std::move(*loaded));
+    }
     const auto generate = [&]() -> Result<kernels::Generated> {
+        if (model) return (*spec)->generate_for_model(model->shape, *values, target, version);
         if (!*scheduling) return (*spec)->generate(*values, target, version);
         auto tiles = kernels::find_tiles(**spec, *values);
         if (!tiles) return tiles.error();
@@ -135,9 +179,12 @@ int emit(const EmitOptions& options, const std::vector<std::string>& extras) {
     auto text = print(generated->module);
     if (!text) return fail(text.error().message);
     if (auto written = write_file(options.output, *text); !written) return fail(written.error().message);
-    if (!options.manifest.empty())
-        if (auto written = write_file(options.manifest, manifest_json(*generated, *printed).dump(2) + "\n"); !written)
+    if (!options.manifest.empty()) {
+        auto manifest = manifest_json(*generated, *printed);
+        if (model) manifest.update(decoder_json(kernels::decoder_config(model->shape, *values, target)));
+        if (auto written = write_file(options.manifest, manifest.dump(2) + "\n"); !written)
             return fail(written.error().message);
+    }
     return exit_ok;
 }
 
@@ -152,6 +199,7 @@ void add_emit(CLI::App& app, ExitCode exit_with) {
         "Target to print, such as sm_90a; features up to it are used (default: the lowest that the kernel needs)");
     command->add_option("--ptx-version", options->version, "PTX version to print (default: the lowest that is needed)");
     command->add_option("-o,--output", options->output, "File to write (default: standard output)");
+    command->add_option("--model", options->model, "GGUF file, for kernels that are generated for a model");
     command->add_option("--manifest", options->manifest, "Also write what a launch needs, as JSON");
     command->add_option("--policy", options->policy,
                         "Policy under which CTAs go on with further tiles, such as \"max_steals(8) && every_nth(2)\"");
