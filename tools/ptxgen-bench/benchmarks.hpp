@@ -9,6 +9,7 @@ namespace ptxgen::tools {
 using ExitWith = std::function<void(int)>;
 
 /// Each adds one benchmark: its subcommand with options and what runs when it is given.
+void add_agree(CLI::App& app, const ExitWith& exit_with);
 void add_barrier(CLI::App& app, const ExitWith& exit_with);
 void add_decode(CLI::App& app, const ExitWith& exit_with);
 void add_emulator(CLI::App& app, const ExitWith& exit_with);

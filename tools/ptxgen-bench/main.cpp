@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
         "Examples:\n"
         "  ptxgen-bench stream\n"
         "  ptxgen-bench decode model.gguf --rival llama.cpp/bin\n"
+        "  ptxgen-bench agree model.gguf\n"
         "  ptxgen-bench emulator --threads 1 --json emulator.json\n\n"
         "Exit codes: 0 success, 1 error, 2 wrong usage. 'ptxgen-bench BENCHMARK --help' explains one benchmark.");
     int code = exit_ok;
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
     add_decode(app, exit_with);
     add_barrier(app, exit_with);
     add_policy(app, exit_with);
+    add_agree(app, exit_with);
     add_synth(app, exit_with);
     add_rival_logits(app, exit_with);
     add_emulator(app, exit_with);

@@ -20,6 +20,7 @@ std::string cell(const nlohmann::ordered_json& value) {
     const double number = value.get<double>();
     // Four significant digits, and all of those before the point.
     const double size = std::abs(number);
+    if (size > 0 && size < 1e-2) return fmt::format("{:.3e}", number);
     return fmt::format("{:.{}f}", number, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4);
 }
 
