@@ -2,7 +2,9 @@
 #include "runtime/emulator/emulator.hpp"
 #include "runtime/inference/persistent_engine.hpp"
 #include "tests/runtime/inference/engine/engine_fixture.hpp"
+#include "tests/support/models.hpp"
 
+#include <cstdio>
 #include <cstdlib>
 #include <fmt/format.h>
 
@@ -56,6 +58,24 @@ TEST_CASE("every tiny model's logits equal the graph engine's at q8_1") {
         if (std::getenv("PTXGEN_SHOW")) MESSAGE(fmt::format("{}: {:.2e}", tiny.name, difference));
         CHECK(difference <= q8_1_bound);
     }
+}
+
+TEST_CASE("SmolLM2 says the same through both engines") {
+    const auto path = test::find_model("SmolLM2-135M-Instruct.Q4_1.gguf");
+    if (!path) return (void)std::puts("[SKIP] SmolLM2 says the same through both engines: PTXGEN_MODELS lacks it");
+    const auto model = load_model(*path);
+    REQUIRE_MESSAGE(model.ok(), model.error().message);
+    const auto device = emulator(2);
+    const EngineOptions options{.activations = ActivationFormat::q8_1, .context = 16};
+    const TokenId prompt[] = {504, 3575, 282, 4649}; // The capital of France
+    const auto said = [&](Engine& engine) {
+        (void)test::last_logits(engine, std::span(prompt).first(3));
+        return generated(engine, prompt[3], 2);
+    };
+    const auto graph = test::make_engine(*device, *model, options);
+    const auto engine = persistent(*device, *model, options);
+    CHECK(said(*engine) == said(*graph));
+    CHECK(device->findings().empty());
 }
 
 TEST_CASE("one launch decodes what one launch a token decodes") {
