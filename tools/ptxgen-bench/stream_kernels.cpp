@@ -72,25 +72,31 @@ void emit_bulk(KernelBuilder k) {
     const auto ring = k.dynamic_shared<u32>("ring", align(128));
     const auto full = k.shared<u64>("full", stream_stages);
     k.ret_if(k.tid.x != 0U);
-    const Val<u32> ctas = k.nctaid.x;
+    const Val<u32> ctas = k.nctaid.x, cta = k.ctaid.x;
     for (std::uint32_t s = 0; s < stream_stages; s++) k.mbarrier_init(full + s, 1U);
     k.fence_mbarrier_init(release, cluster);
 
+    // Each CTA reads a range of its own, as kernels that stream weights do.
+    const auto share = (a.tiles + (ctas - 1U)) / ctas;
+    const Val<u32> begin = cta * share;
+    const auto wanted_end = begin + share;
+    const Val<u32> end = k.min(wanted_end, a.tiles);
+
     const auto copy = [&](const Val<u32>& tile, const Val<shared_ptr<u32>>& stage,
                           const Val<shared_ptr<u64>>& barrier) {
-        k.if_(tile < a.tiles, [&] {
+        k.if_(tile < end, [&] {
             k.mbarrier_arrive_expect_tx(barrier, stream_tile_bytes);
             const auto from = k.mad_wide(tile, stream_tile_bytes, a.data.as<u64>()).as<global_ptr<u32>>();
             k.cp_async_bulk(stage, from, stream_tile_bytes, barrier);
         });
     };
-    auto next = k.var<u32>(k.ctaid.x); // the tile to be copied next
+    auto next = k.var<u32>(begin); // the tile to be copied next
     for (std::uint32_t s = 0; s < stream_stages; s++) {
         copy(next, ring + s * words_of_tile, full + s);
-        next += ctas;
+        next += 1U;
     }
     auto sum = k.var<u32>(0), parity = k.var<u32>(0), stage = k.var<u32>(0);
-    k.for_<u32>(k.ctaid.x, a.tiles, ctas, [&](Var<u32>&) {
+    k.for_<u32>(begin, end, 1, [&](Var<u32>&) {
         const Val<shared_ptr<u64>> barrier = full + stage;
         const Val<shared_ptr<u32>> place = ring + stage * words_of_tile;
         const LabelRef wait = k.label("wait");
@@ -100,7 +106,7 @@ void emit_bulk(KernelBuilder k) {
         const auto word = k.ld(place);
         sum = sum ^ word;
         copy(next, place, barrier);
-        next += ctas;
+        next += 1U;
         stage += 1U;
         k.if_(stage == stream_stages, [&] {
             stage = 0U;
