@@ -28,7 +28,7 @@ double mebibytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1048
 
 ActivationFormat activations_of(const EngineOptions& options, const runtime::DeviceProperties& properties) {
     if (options.activations != ActivationFormat::automatic) return options.activations;
-    return properties.is_emulator ? ActivationFormat::f32 : ActivationFormat::q8_1;
+    return properties.is_emulator || options.policy ? ActivationFormat::f32 : ActivationFormat::q8_1;
 }
 
 std::uint32_t context_of(const Model& model, const EngineOptions& options) {

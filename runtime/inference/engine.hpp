@@ -1,5 +1,6 @@
 #pragma once
 
+#include "policies/schedule.hpp"
 #include "ptxgen/base/result.hpp"
 #include "runtime/device.hpp"
 #include "runtime/inference/model.hpp"
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -17,10 +19,11 @@ namespace ptxgen {
 enum class KvType : std::uint8_t { f32, f16 };
 
 /// What the matrix products multiply the weights with: f32; or, at q8_1, the activations rounded to eight bits with one
-/// f32 scale for 32 of them. `automatic` is q8_1 on a GPU, f32 on the emulator.
+/// f32 scale for 32 of them. `automatic` is q8_1 on a GPU, f32 on the emulator and under a policy.
 enum class ActivationFormat : std::uint8_t { automatic, f32, q8_1 };
 
-/// Which engine: `automatic` is the persistent one on a GPU for the models that it takes, else the graph engine.
+/// Which engine: `automatic` is the persistent one on a GPU for the models that it takes, else (and
+/// under a policy) the graph engine.
 enum class EngineKind : std::uint8_t { automatic, graph, persistent };
 
 struct EngineOptions {
@@ -30,6 +33,10 @@ struct EngineOptions {
     KvType kv = KvType::f32;
     std::uint32_t chunk = 64; ///< prompt tokens that one round of launches evaluates at most
     std::uint32_t ctas = 0;   ///< of the persistent engine's launches; 0: one on each multiprocessor
+    /// Under which the graph engine's matrix products run (docs/policies.md); the logits stay the same bit for bit.
+    /// Takes f32 activations: the kernels for q8_1 cannot be scheduled.
+    std::optional<policies::Policy> policy = {};
+    policies::Scheduler scheduler = policies::Scheduler::automatic; ///< with `policy`
     /// Called while weights are uploaded and kernels compiled, with a share of the work in [0, 1].
     std::function<void(double)> on_progress = {};
     /// Gets, behind every generate() of the persistent engine, a table of where the last token's time went. Asking for
@@ -69,14 +76,15 @@ public:
     virtual std::uint64_t launches() const = 0; ///< kernels launched so far
 };
 
-/// The engine that `options` ask for. Errors: the persistent engine with f32 activations, which it does not have;
-/// those of the engine.
+/// The engine that `options` ask for. Errors: the persistent engine with f32 activations or a policy, which it does not
+/// have; those of the engine.
 Result<std::unique_ptr<Engine>> create_engine(runtime::Device& device, const Model& model,
                                               const EngineOptions& options = {});
 
 /// The engine that launches one kernel per operation. Builds the kernels for this model and device and uploads the
 /// weights as they are in the file. Errors: a context beyond the model's; too little device memory (needed and free,
-/// before any work); a kernel that the device does not take.
+/// before any work); a kernel that the device does not take; a policy with q8_1 activations, or with a scheduler that
+/// it or the device does not have; a scheduler without a policy.
 Result<std::unique_ptr<Engine>> create_graph_engine(runtime::Device& device, const Model& model,
                                                     const EngineOptions& options = {});
 

@@ -18,6 +18,31 @@ std::uint32_t chunk_of(const Model& model, const EngineOptions& options) {
     return std::min(std::max(options.chunk, 1u), context_of(model, options));
 }
 
+constexpr std::size_t ticket_bytes = 8;
+
+/// The scheduler of options.policy on a device. Errors: what policies::choose_scheduler refuses.
+Result<policies::ScheduleChoice> scheduler_of(const EngineOptions& options,
+                                              const runtime::DeviceProperties& properties) {
+    policies::ScheduleOptions schedule;
+    schedule.scheduler = options.scheduler;
+    return policies::choose_scheduler(*options.policy, schedule, properties.target);
+}
+
+/// The errors of a policy that the engine cannot have; a note where the scheduler was chosen.
+Status check_policy(const EngineOptions& options, const runtime::DeviceProperties& properties) {
+    if (!options.policy) {
+        if (options.scheduler == policies::Scheduler::automatic) return {};
+        return Error{fmt::format("scheduler '{}' needs a policy", policies::to_string(options.scheduler))};
+    }
+    if (options.activations == ActivationFormat::q8_1)
+        return Error{fmt::format("policy '{}' needs f32 activations: the kernels for q8_1 cannot be scheduled",
+                                 options.policy->text())};
+    const auto choice = scheduler_of(options, properties);
+    if (!choice) return choice.error();
+    if (!choice->note.empty() && options.on_note) options.on_note(choice->note);
+    return {};
+}
+
 kernels::AttentionScratch attention_scratch_of(const Model& model, const EngineOptions& options,
                                                const runtime::DeviceProperties& properties) {
     return kernels::attention_scratch(
@@ -32,7 +57,7 @@ public:
         : device_(device), stream_(device.stream()), on_device_(std::move(model)), shape_(on_device_->shape),
           chunk_(chunk), kernels_(device) {}
 
-    Status initialise(const Model& model, const kernels::AttentionScratch& scratch,
+    Status initialise(const Model& model, const kernels::AttentionScratch& scratch, const EngineOptions& options,
                       const std::function<void(double)>& on_progress);
 
     Result<std::span<const float>> evaluate(std::span<const TokenId> ids) override;
@@ -59,6 +84,7 @@ public:
     std::uint64_t launches() const override { return launches_; }
 
 private:
+    Status choose_schedule(const EngineOptions& options);
     Status check(std::span<const TokenId> ids) const;
     void record_token();
     Status run(LaunchPlan& plan, std::uint32_t tokens);
@@ -75,6 +101,8 @@ private:
     std::uint32_t chunk_;
     KernelSet kernels_;
     Activations buffers_;
+    std::optional<ProductSchedule> schedule_;
+    runtime::Buffer tickets_; ///< u64, of scheduler ticket
 
     LaunchPlan prompt_plan_, output_plan_, token_plan_;
     std::unique_ptr<runtime::Graph> token_graph_; ///< token_plan_ recorded; nothing: it is launched one by one
@@ -92,7 +120,7 @@ private:
 };
 
 Status PlannedEngine::initialise(const Model& model, const kernels::AttentionScratch& scratch,
-                                 const std::function<void(double)>& on_progress) {
+                                 const EngineOptions& options, const std::function<void(double)>& on_progress) {
     const auto progress = [&](double share) {
         if (on_progress) on_progress(share);
     };
@@ -106,9 +134,10 @@ Status PlannedEngine::initialise(const Model& model, const kernels::AttentionScr
         event = std::move(*created);
     }
     logits_host_.resize(shape_.vocab);
+    if (auto ok = choose_schedule(options); !ok) return ok;
 
     const auto builder = [&](LaunchPlan& plan, std::uint32_t token_tile) {
-        return PlanBuilder(plan, device_, model, *on_device_, buffers_, kernels_, token_tile);
+        return PlanBuilder(plan, device_, model, *on_device_, buffers_, kernels_, token_tile, schedule_);
     };
     PlanBuilder prompt = builder(prompt_plan_, prompt_token_tile);
     prompt.layers();
@@ -126,6 +155,20 @@ Status PlannedEngine::initialise(const Model& model, const kernels::AttentionScr
     record_token();
     progress(1.0);
     return {};
+}
+
+/// The scheduler was found possible before any work.
+Status PlannedEngine::choose_schedule(const EngineOptions& options) {
+    if (!options.policy) return {};
+    const auto choice = scheduler_of(options, device_.properties());
+    if (!choice) return choice.error();
+    schedule_ = ProductSchedule{*options.policy, choice->scheduler};
+    if (choice->scheduler != policies::Scheduler::ticket) return {};
+    auto tickets = device_.allocate(ticket_bytes);
+    if (!tickets) return std::move(tickets).error();
+    tickets_ = std::move(*tickets);
+    schedule_->tickets = tickets_.address();
+    return stream_.fill(tickets_.address(), 0, ticket_bytes);
 }
 
 /// Records the token plan. A stream that cannot record (an embedding program's default stream, a driver without
@@ -262,7 +305,8 @@ Result<std::uint32_t> PlannedEngine::generate(TokenId first, std::uint32_t max_t
 
 std::uint64_t GraphEngine::bytes(const Model& model, const EngineOptions& options,
                                  const runtime::DeviceProperties& properties) {
-    return Activations::bytes(model.shape, chunk_of(model, options), attention_scratch_of(model, options, properties));
+    return Activations::bytes(model.shape, chunk_of(model, options), attention_scratch_of(model, options, properties)) +
+           (options.policy ? ticket_bytes : 0);
 }
 
 Result<std::unique_ptr<GraphEngine>> GraphEngine::create(runtime::Device& device, const Model& model,
@@ -270,9 +314,8 @@ Result<std::unique_ptr<GraphEngine>> GraphEngine::create(runtime::Device& device
                                                          const EngineOptions& options,
                                                          const std::function<void(double)>& on_progress) {
     auto engine = std::make_unique<PlannedEngine>(device, std::move(on_device), chunk_of(model, options));
-    if (auto ok = engine->initialise(model, attention_scratch_of(model, options, device.properties()), on_progress);
-        !ok)
-        return std::move(ok).error();
+    const auto scratch = attention_scratch_of(model, options, device.properties());
+    if (auto ok = engine->initialise(model, scratch, options, on_progress); !ok) return std::move(ok).error();
     return std::unique_ptr<GraphEngine>(std::move(engine));
 }
 
@@ -283,6 +326,7 @@ std::uint64_t graph_engine_bytes(const Model& model, const EngineOptions& option
 
 Result<std::unique_ptr<Engine>> create_graph_engine(runtime::Device& device, const Model& model,
                                                     const EngineOptions& options) {
+    if (auto ok = check_policy(options, device.properties()); !ok) return ok.error();
     if (auto ok = check_room(device, model, options, graph_engine_bytes(model, options, device.properties())); !ok)
         return ok.error();
     // Uploading dominates; compiling is the last tenth.

@@ -195,16 +195,52 @@ void PlanBuilder::add_general_product(DevicePtr x, const Product& product) {
         if (status_) status_ = std::move(config).error();
         return;
     }
+    const auto key = fmt::format("gemv {} {}x{} tile {}{}{}", name(wanted.type), wanted.rows, wanted.cols, token_tile_,
+                                 wanted.bias ? " bias" : "", wanted.residual ? " residual" : "");
+    const std::initializer_list<PlannedLaunch::Argument> arguments{{"weights", on_device_.weights[product.matrix]},
+                                                                   {"x", x},
+                                                                   {"y", product.y},
+                                                                   {"bias", on_device_.weights[product.bias]},
+                                                                   {"residual", product.residual},
+                                                                   {"tickets", schedule_ ? schedule_->tickets : 0}};
+    if (schedule_) {
+        add_scheduled_product(key, *config, arguments);
+        return;
+    }
     add(
-        fmt::format("gemv {} {}x{} tile {}{}{}", name(wanted.type), wanted.rows, wanted.cols, token_tile_,
-                    wanted.bias ? " bias" : "", wanted.residual ? " residual" : ""),
-        [config](auto target, auto version) { return kernels::gemv(*config, target, version); },
-        [config](std::uint32_t tokens) { return kernels::gemv_grid(*config, tokens); },
-        {{"weights", on_device_.weights[product.matrix]},
-         {"x", x},
-         {"y", product.y},
-         {"bias", on_device_.weights[product.bias]},
-         {"residual", product.residual}});
+        key, [config](auto target, auto version) { return kernels::gemv(*config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::gemv_grid(*config, tokens); }, arguments);
+}
+
+void PlanBuilder::add_scheduled_product(const std::string& key, const kernels::GemvConfig& config,
+                                        std::initializer_list<PlannedLaunch::Argument> arguments) {
+    if (!status_) return;
+    const auto generate = [&](auto target, auto version) -> Result<kernels::Generated> {
+        const auto tiles = kernels::gemv_tile(config);
+        if (!tiles) return tiles.error();
+        return kernels::schedule(*tiles, schedule_->policy, schedule_->scheduler, target, version);
+    };
+    const auto tiles_of = [config](std::uint32_t tokens) { return kernels::gemv_grid(config, tokens); };
+    if (schedule_->scheduler != policies::Scheduler::static_) return add(key, generate, tiles_of, arguments);
+    const auto built = kernels_.get(key, generate);
+    if (!built) {
+        status_ = built.error();
+        return;
+    }
+    const auto on_one = (*built)->kernel->occupancy((*built)->launch.block_x, 0);
+    if (!on_one) {
+        status_ = on_one.error();
+        return;
+    }
+    const std::uint64_t resident = std::uint64_t{std::max(1u, *on_one)} * device_.properties().multiprocessors;
+    add(
+        key, generate,
+        [tiles_of, resident](std::uint32_t tokens) {
+            const kernels::Grid grid = tiles_of(tokens);
+            const std::uint64_t tiles = std::uint64_t{grid.x} * grid.y;
+            return kernels::Grid{static_cast<std::uint32_t>(std::min(tiles, resident)), 1, 1};
+        },
+        arguments);
 }
 
 /// x += matrix · input, by the matrix product itself unless a norm stands between.

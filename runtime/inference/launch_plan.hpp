@@ -1,11 +1,14 @@
 #pragma once
 
+#include "kernels/gemv/gemv.hpp"
+#include "policies/schedule.hpp"
 #include "runtime/inference/activations.hpp"
 #include "runtime/inference/device_model.hpp"
 #include "runtime/inference/kernel_set.hpp"
 #include "runtime/inference/model.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +16,13 @@ namespace ptxgen {
 
 /// Launches in order.
 using LaunchPlan = std::vector<PlannedLaunch>;
+
+/// How the matrix products are scheduled.
+struct ProductSchedule {
+    policies::Policy policy;
+    policies::Scheduler scheduler;  ///< never `automatic`
+    runtime::DevicePtr tickets = 0; ///< of scheduler ticket; launches that follow each other share it
+};
 
 /// How a layer's attention is launched, with one token's positions split over enough CTAs to fill a GPU.
 kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels::KvCacheShape& cache, bool sliding,
@@ -22,12 +32,14 @@ kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels
 /// more is appended; status() is that error.
 class PlanBuilder {
 public:
-    /// `token_tile` tokens share one pass over the weights. All references must outlive the builder, and what they
+    /// `token_tile` tokens share one pass over the weights. `schedule`: nothing, or how products run that take weights
+    /// as they are stored. All references must outlive the builder, and what they
     /// refer to on the device the plan.
     PlanBuilder(LaunchPlan& plan, const runtime::Device& device, const Model& model, const DeviceModel& on_device,
-                const Activations& buffers, KernelSet& kernels, std::uint32_t token_tile)
+                const Activations& buffers, KernelSet& kernels, std::uint32_t token_tile,
+                const std::optional<ProductSchedule>& schedule)
         : plan_(plan), device_(device), model_(model), on_device_(on_device), buffers_(buffers), kernels_(kernels),
-          token_tile_(token_tile) {}
+          token_tile_(token_tile), schedule_(schedule) {}
 
     /// From the ids in Activations::state to the residual stream x behind the last layer.
     void layers();
@@ -57,6 +69,9 @@ private:
     void add_products(runtime::DevicePtr x, std::initializer_list<Product> products);
     void add_ring_product(runtime::DevicePtr x, const Product& product);
     void add_general_product(runtime::DevicePtr x, const Product& product);
+    /// The product's kernel under schedule_.
+    void add_scheduled_product(const std::string& key, const kernels::GemvConfig& config,
+                               std::initializer_list<PlannedLaunch::Argument> arguments);
     /// Rounds `x` into Activations::rounded.
     void add_rounding(runtime::DevicePtr x, std::uint32_t width);
     void add_block_output(const gguf::Tensor* matrix, runtime::DevicePtr input, const gguf::Tensor* post_norm);
@@ -68,6 +83,7 @@ private:
     const Activations& buffers_;
     KernelSet& kernels_;
     std::uint32_t token_tile_;
+    const std::optional<ProductSchedule>& schedule_;
     Status status_;
 };
 

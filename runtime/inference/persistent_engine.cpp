@@ -368,6 +368,11 @@ Status PersistentEngine::tell_profile() {
 Result<std::unique_ptr<Engine>> create_persistent_engine(runtime::Device& device, const Model& model,
                                                          const EngineOptions& given,
                                                          const PersistentOptions& persistent) {
+    if (given.policy)
+        return Error{
+            fmt::format("the persistent engine is one kernel, which cannot be scheduled: policy '{}' needs the "
+                        "graph engine",
+                        given.policy->text())};
     EngineOptions options = given;
     options.activations = ActivationFormat::q8_1;
     const auto progress = [&](double from, double to) {

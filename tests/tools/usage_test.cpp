@@ -23,11 +23,11 @@ TEST_CASE("--help of both tools is complete and has examples") {
     const auto runner = ptxgen_run({"--help"});
     CHECK(runner.code == 0);
     CHECK(runner.err.empty());
-    for (const char* part : {"-q,",       "-t,",           "-p,",       "-s,",     "-m,",       "-k,",
-                             "-r,",       "-n,",           "-c,",       "--top-k", "--min-p",   "--repeat-penalty",
-                             "--stop",    "--system",      "--device",  "--gpu",   "--threads", "--check",
-                             "--engine",  "--activations", "--kv",      "--raw",   "--logits",  "--json",
-                             "--version", "Example",       "Exit codes"})
+    for (const char* part : {"-q,",      "-t,",           "-p,",       "-s,",         "-m,",       "-k,",
+                             "-r,",      "-n,",           "-c,",       "--top-k",     "--min-p",   "--repeat-penalty",
+                             "--stop",   "--system",      "--device",  "--gpu",       "--threads", "--check",
+                             "--engine", "--activations", "--policy",  "--scheduler", "--kv",      "--raw",
+                             "--logits", "--json",        "--version", "Example",     "Exit codes"})
         CHECK_MESSAGE(has(runner.out, part), part);
 }
 

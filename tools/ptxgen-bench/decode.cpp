@@ -1,5 +1,6 @@
 #include "runtime/inference/engine.hpp"
 #include "runtime/inference/random.hpp"
+#include "tools/common/engine_options.hpp"
 #include "tools/ptxgen-bench/measure.hpp"
 #include "tools/ptxgen-bench/rival.hpp"
 
@@ -14,7 +15,9 @@ namespace ptxgen::tools {
 namespace {
 
 struct DecodeOptions {
-    std::string model, engine = "auto", activations = "auto", kv, rival;
+    std::string model, policy, scheduler, kv, rival;
+    EngineWords words;
+    EngineOptions engine; ///< what the words say
     std::optional<std::uint32_t> tokens, prompt_tokens;
     std::vector<std::uint32_t> fills;
     bool ceiling = true;
@@ -211,18 +214,13 @@ Status bench_decode(Bench& bench, const DecodeOptions& options) {
         if (!opened) return opened.error();
         rival = std::move(*opened);
     }
+    const EngineWords& words = options.words;
     const auto model = load_model(options.model);
     if (!model) return model.error();
     const bool on_gpu = !bench.device.properties().is_emulator;
     const bool f16 = options.kv.empty() ? on_gpu : options.kv == "f16";
 
-    EngineOptions engine_options;
-    engine_options.kind = options.engine == "graph"        ? EngineKind::graph
-                          : options.engine == "persistent" ? EngineKind::persistent
-                                                           : EngineKind::automatic;
-    engine_options.activations = options.activations == "f32"    ? ActivationFormat::f32
-                                 : options.activations == "q8_1" ? ActivationFormat::q8_1
-                                                                 : ActivationFormat::automatic;
+    EngineOptions engine_options = options.engine;
     engine_options.kv = f16 ? KvType::f16 : KvType::f32;
     const Plan plan = plan_for(options, on_gpu);
     engine_options.context = plan.context();
@@ -241,8 +239,10 @@ Status bench_decode(Bench& bench, const DecodeOptions& options) {
         auto engine = create_engine(bench.device, *model, engine_options);
         if (!engine) return engine.error();
         OurEngine ours(std::move(*engine));
-        const std::string activations = options.activations != "auto" ? options.activations : on_gpu ? "q8_1" : "f32";
-        const std::string name = fmt::format("{} {}", options.engine, activations);
+        const bool q8_1 = on_gpu && !engine_options.policy;
+        const std::string activations = words.activations != "auto" ? words.activations : q8_1 ? "q8_1" : "f32";
+        std::string name = fmt::format("{} {}", words.engine, activations);
+        if (engine_options.policy) name += fmt::format(" {}", engine_options.policy->text());
         if (auto ok = decode.measure(name, ours); !ok) return ok;
         if (!profile.empty()) bench.report.note("profile", "\n" + profile);
     }
@@ -279,10 +279,15 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
             "Positions that the cache holds before the tokens, one or several (default 0,4096; 0 on the emulator)")
         ->delimiter(',')
         ->check(CLI::Range(0, 1 << 20));
-    command->add_option("--engine", options->engine, "auto, graph or persistent (default auto)")
+    command->add_option("--engine", options->words.engine, "auto, graph or persistent (default auto)")
         ->check(CLI::IsMember({"auto", "graph", "persistent"}));
-    command->add_option("--activations", options->activations, "auto, f32 or q8_1 (default auto)")
+    command->add_option("--activations", options->words.activations, "auto, f32 or q8_1 (default auto)")
         ->check(CLI::IsMember({"auto", "f32", "q8_1"}));
+    auto* policy = command->add_option("--policy", options->policy,
+                                       "Policy of the matrix kernels, such as \"max_steals(8)\": the graph engine at "
+                                       "f32 activations");
+    auto* scheduler = command->add_option("--scheduler", options->scheduler,
+                                          "With --policy: clc (sm_100 and later), ticket, static or auto (default)");
     command
         ->add_option("--kv", options->kv, "Type of the cache, f16 or f32 (default f16 on a GPU, f32 on the emulator)")
         ->check(CLI::IsMember({"f16", "f32"}));
@@ -291,6 +296,13 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
     command->add_flag("--profile", options->profile,
                       "Also print where a token of the persistent engine spends its time, a little slower");
     command->add_flag("!--no-ceiling", options->ceiling, "Leave out the read ceiling and the share of it");
+    command->parse_complete_callback([=] {
+        if (policy->count() > 0) options->words.policy = options->policy;
+        if (scheduler->count() > 0) options->words.scheduler = options->scheduler;
+        auto engine = read_engine_words(options->words);
+        if (!engine) throw CLI::ValidationError(engine.error().message);
+        options->engine = std::move(*engine);
+    });
     command->footer(
         "A run decodes all of the tokens; its median, slowest and fastest rates are reported. Bytes are those of\n"
         "the weights and of the keys and values that a token reads.\n"

@@ -87,14 +87,12 @@ Status Runner::open_engine(const Model& model) {
     if (!opened->note.empty()) fmt::print(stderr, "note: {}\n", opened->note);
     device_ = std::move(opened->device);
 
-    EngineOptions engine_options;
+    EngineOptions engine_options = options_.engine;
     engine_options.context = options_.context;
     const bool f16 = options_.kv.empty() ? !device_->properties().is_emulator : options_.kv == "f16";
     engine_options.kv = f16 ? KvType::f16 : KvType::f32;
     std::optional<ProgressBar> bar(std::in_place);
     engine_options.on_progress = [&bar](double share) { bar->show(share); };
-    engine_options.kind = options_.engine;
-    engine_options.activations = options_.activations;
     std::vector<std::string> notes;
     engine_options.on_note = [&](std::string_view note) { notes.emplace_back(note); };
     auto engine = create_engine(*device_, model, engine_options);

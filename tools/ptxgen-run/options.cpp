@@ -1,5 +1,6 @@
 #include "tools/ptxgen-run/options.hpp"
 
+#include "tools/common/engine_options.hpp"
 #include "tools/common/io.hpp"
 
 #include <CLI/CLI.hpp>
@@ -15,7 +16,8 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
     app.name("ptxgen-run");
     app.set_version_flag("--version", "ptxgen-run " PTXGEN_VERSION);
     int multi_turn = 1, reasoning = 1, report = 1;
-    std::string prompt, check = "off", engine = "auto", activations = "auto";
+    std::string prompt, check = "off", policy, scheduler;
+    EngineWords words;
     app.add_option("model", o.model, "GGUF file (of a split model: its first part)")->required();
     auto* prompt_option =
         app.add_option("-q,--prompt", prompt, "Question; without it standard input if piped, else a chat");
@@ -52,15 +54,21 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
         ->check(CLI::IsMember({"on", "off"}));
     app.add_option("--kv", o.kv, "Key and value cache, f32 or f16 (default f32 on the emulator, f16 on a GPU)")
         ->check(CLI::IsMember({"f32", "f16"}));
-    app.add_option("--engine", engine,
+    app.add_option("--engine", words.engine,
                    "graph: a kernel for each operation; persistent: many tokens in one launch; auto (default): the "
                    "latter on a GPU for models that it takes")
         ->check(CLI::IsMember({"auto", "graph", "persistent"}));
     app.add_option(
-           "--activations", activations,
+           "--activations", words.activations,
            "What weights are multiplied with: f32, or q8_1, rounded to eight bits as llama.cpp does on the CPU; "
-           "auto (default): q8_1 on a GPU, f32 on the emulator")
+           "auto (default): q8_1 on a GPU, f32 on the emulator and under a policy")
         ->check(CLI::IsMember({"auto", "f32", "q8_1"}));
+    auto* policy_option = app.add_option(
+        "--policy", policy,
+        "Policy under which the matrix kernels' CTAs go on with further tiles, such as \"max_steals(8) && "
+        "every_nth(2)\" ('ptxgen list --policies'): the graph engine at f32 activations, the tokens stay the same");
+    auto* scheduler_option = app.add_option("--scheduler", scheduler,
+                                            "With --policy: clc (sm_100 and later), ticket, static or auto (default)");
     app.add_flag("--raw", o.raw, "No chat format: the prompt as it is, special tokens parsed");
     app.add_option("--logits", o.logits,
                    "Write the logits of every evaluated position, float32 rows of the vocabulary");
@@ -77,13 +85,15 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
         code = app.exit(error) == 0 ? exit_ok : exit_usage;
         return std::nullopt;
     }
-    if (engine == "persistent" && activations == "f32") {
-        fmt::print(stderr, "--engine persistent: its activations are q8_1; --activations f32 needs --engine graph\n");
+    if (policy_option->count() > 0) words.policy = policy;
+    if (scheduler_option->count() > 0) words.scheduler = scheduler;
+    auto engine = read_engine_words(words);
+    if (!engine) {
+        fmt::print(stderr, "{}\n", engine.error().message);
         code = exit_usage;
         return std::nullopt;
     }
-    if (engine != "auto") o.engine = engine == "graph" ? EngineKind::graph : EngineKind::persistent;
-    if (activations != "auto") o.activations = activations == "f32" ? ActivationFormat::f32 : ActivationFormat::q8_1;
+    o.engine = std::move(*engine);
     if (prompt_option->count() > 0) o.prompt = prompt;
     o.seed_given = seed->count() > 0;
     o.multi_turn = multi_turn != 0;

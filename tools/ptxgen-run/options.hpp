@@ -26,9 +26,8 @@ struct RunnerOptions {
     int gpu = 0;
     unsigned threads = 0;
     bool checks = false;
-    EngineKind engine = EngineKind::automatic;
-    ActivationFormat activations = ActivationFormat::automatic;
-    std::string kv; ///< empty: f32 on the emulator, f16 on a GPU
+    EngineOptions engine; ///< kind, activations, policy and scheduler; the rest by default
+    std::string kv;       ///< empty: f32 on the emulator, f16 on a GPU
     bool raw = false, json = false;
     std::string logits;
 };
