@@ -22,7 +22,7 @@ std::unique_ptr<runtime::EmulatedDevice> crowded_emulator(Target target) {
 constexpr Target hopper{90, TargetVariant::arch}, blackwell{100, TargetVariant::arch};
 
 EngineOptions under(std::string_view policy, Scheduler scheduler) {
-    EngineOptions options{.context = 40, .chunk = 16};
+    EngineOptions options{.context = 40, .chunk = 8};
     auto parsed = policies::parse_policy(policy);
     REQUIRE_MESSAGE(parsed.ok(), parsed.error().message);
     options.policy = std::move(*parsed);
@@ -30,7 +30,7 @@ EngineOptions under(std::string_view policy, Scheduler scheduler) {
     return options;
 }
 
-/// What an engine says to 21 tokens and then draws.
+/// What an engine says to 11 tokens and then draws.
 struct Behaviour {
     std::vector<std::uint32_t> logits; ///< bits
     std::vector<TokenId> ids;
@@ -42,10 +42,10 @@ Behaviour behaviour(runtime::EmulatedDevice& device, const Model& model, const E
     const auto engine = test::make_engine(device, model, options);
     const std::uint64_t before = device.executed_instructions();
     Behaviour found;
-    for (const float logit : test::every_logit(*engine, test::tiny_prompt(model.shape.vocab, 21)))
+    for (const float logit : test::every_logit(*engine, test::tiny_prompt(model.shape.vocab, 11)))
         found.logits.push_back(std::bit_cast<std::uint32_t>(logit));
     // One graph, launched again and again.
-    const auto drawn = engine->generate(1, 8, {}, [&](TokenId id) {
+    const auto drawn = engine->generate(1, 4, {}, [&](TokenId id) {
         found.ids.push_back(id);
         return true;
     });
@@ -70,9 +70,9 @@ TEST_CASE("logits and ids under a policy are those without, bit for bit, under e
     const auto ticket_device = crowded_emulator(hopper), clc_device = crowded_emulator(blackwell);
     for (const char* name : {"qwen2", "gemma3-k"}) {
         const Model model = test::load_tiny(folder, test::tiny_model(name));
-        const EngineOptions plain{.context = 40, .chunk = 16};
+        const EngineOptions plain{.context = 40, .chunk = 8};
         const Behaviour expected = behaviour(*ticket_device, model, plain);
-        REQUIRE(expected.ids.size() == 8);
+        REQUIRE(expected.ids.size() == 4);
         const auto check = [&](runtime::EmulatedDevice& device, std::string_view policy, Scheduler scheduler) {
             CAPTURE(name);
             CAPTURE(policy);
@@ -117,7 +117,7 @@ TEST_CASE("a policy makes activations f32 on a GPU too, and its tickets are coun
     test::FaultyDevice gpu(*inner);
     gpu.seem_a_gpu();
     const EngineOptions options = under("greedy", Scheduler::ticket);
-    EngineOptions exact{.activations = ActivationFormat::f32, .context = 40, .chunk = 16};
+    EngineOptions exact{.activations = ActivationFormat::f32, .context = 40, .chunk = 8};
     CHECK(graph_engine_bytes(model, options, gpu.properties()) ==
           graph_engine_bytes(model, exact, gpu.properties()) + 8);
     const auto ids = test::tiny_prompt(model.shape.vocab, 9);
