@@ -27,7 +27,8 @@ void emit_head_rms_norm(KernelBuilder& k, const HeadRmsNormConfig& config, const
     const std::uint32_t vector = vector_width(config.head_dim), vectors = config.head_dim / vector;
     const std::uint32_t lanes = head_rms_norm_lanes(config), rounds = ceil_div(vectors, lanes);
     const Val<u32> offset = lane * vector;
-    const auto x_at = x + offset, weight_at = weight + offset;
+    const auto x_at = x + offset;
+    const auto weight_at = weight + offset;
     const auto out_at = out + offset;
     const auto step = [&](std::uint32_t round) { return round * lanes * vector; };
     const Pred in_last = vectors % lanes == 0 ? has_row : has_row & (lane < vectors - (rounds - 1) * lanes);
