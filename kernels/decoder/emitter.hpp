@@ -5,6 +5,7 @@
 #include "kernels/decoder/edge.hpp"
 #include "kernels/decoder/plan.hpp"
 #include "kernels/ring/segment.hpp"
+#include "kernels/ring/vector_records.hpp"
 #include "kernels/sampling/best.hpp"
 
 #include <functional>
@@ -95,7 +96,6 @@ public:
 private:
     /// A value of the op's vector: the row's number in the edge's packets (or in the output), its value.
     using RowBody = std::function<void(const Val<u32>& row, const Val<f32>& value)>;
-    using VectorOfLane = std::vector<Var<f32>>; ///< eight elements of a super-block
 
     void barrier() { consumers_.emit(k_); }
     template <value_type T>
@@ -127,24 +127,21 @@ private:
     }
     Val<PacketPtr> packets(std::uint32_t first) { return layer_edges() + first; }
 
+    VectorLane vector_lane() const { return {warp_, lane_, group_, quad_}; }
+
     /// Tells the producer that this CTA waits for others, or no longer does.
     void tell_waiting(bool waits);
 
     // inputs.cpp: vectors become records of activations in shared memory
     void embed(const Val<u32>& token);
-    /// body(super-block, the lane's first column, whether the lane has columns) for each super-block of this warp.
-    void each_super_block(std::uint32_t cols,
-                          const std::function<void(const Val<u32>&, const Val<u32>&, const Pred&)>& body);
-    void load_lane(VectorOfLane& values, const Val<global_ptr<const f32>>& from, const Pred& has);
-    VectorOfLane zeros();
-    void quantise(const VectorOfLane& values, const Val<u32>& super_block, const Pred& has, bool general);
+    void quantise(const LaneVector& values, const Val<u32>& super_block, const Pred& has, bool general);
     /// x += the edge's vector (normed by `post_norm` if the model does that), then records of x · norm.
     void take_residual(std::uint32_t edge, WaitSite site, std::optional<LayerTensor> post_norm,
                        const Val<global_ptr<const u8>>& norm, bool general);
     /// Records of x · norm.
     void take_embedding(const Val<global_ptr<const u8>>& norm, bool general);
-    void finish_residual(VectorOfLane& x, VectorOfLane& norm, Var<f32>& sum, const Val<u32>& super_block,
-                         const Pred& has, bool general);
+    void finish_residual(LaneVector& x, LaneVector& norm, Var<f32>& sum, const Val<u32>& super_block, const Pred& has,
+                         bool general);
     /// Records of the edge's vector.
     void take_vector(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general);
     Val<f32> inverse_rms();

@@ -37,44 +37,9 @@ void DecoderEmitter::tell_waiting(bool waits) {
     k_.predicated(thread_ == 0, [&] { k_.st(word(waiting), k_.imm<u32>(waits ? 1 : 0), relaxed, cta); });
 }
 
-void DecoderEmitter::each_super_block(std::uint32_t cols,
-                                      const std::function<void(const Val<u32>&, const Val<u32>&, const Pred&)>& body) {
-    const std::uint32_t super_blocks = ceil_div(cols, ring_super_block);
-    for (std::uint32_t first = 0; first < super_blocks; first += ring_warps) {
-        const auto one = [&] {
-            const auto super_block = warp_ + first;
-            const auto block = k_.mad_lo(super_block, 8u, group_);
-            const auto within = quad_ * 4u;
-            const auto column = k_.mad_lo(block, 32u, within);
-            body(super_block, column, block < cols / 32);
-        };
-        if (super_blocks - first >= ring_warps)
-            one();
-        else
-            k_.if_(warp_ < super_blocks - first, one);
-    }
-}
-
-DecoderEmitter::VectorOfLane DecoderEmitter::zeros() {
-    VectorOfLane values;
-    for (int i = 0; i < 8; i++) values.push_back(k_.var<f32>(0.f));
-    return values;
-}
-
-/// The elements 0 to 3 and 16 to 19 behind `from`; zeros where the lane has none.
-void DecoderEmitter::load_lane(VectorOfLane& values, const Val<global_ptr<const f32>>& from, const Pred& has) {
-    k_.predicated(has, [&] {
-        for (std::uint32_t half = 0; half < 2; half++) {
-            auto four = k_.ld(from + 16 * half, v4);
-            for (std::uint32_t i = 0; i < 4; i++) values[4 * half + i] = std::move(four[i]);
-        }
-    });
-}
-
-void DecoderEmitter::quantise(const VectorOfLane& values, const Val<u32>& super_block, const Pred& has, bool general) {
+void DecoderEmitter::quantise(const LaneVector& values, const Val<u32>& super_block, const Pred& has, bool general) {
     const auto record = at<u8>(plan_.shared.records) + super_block * ring_record_bytes;
-    emit_quantize_record(k_, {values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7]},
-                         record, lane_);
+    emit_quantize_record(k_, values_of(values), record, lane_);
     if (!general) return;
     // What the products of types without a ring format take: the same numbers as f32.
     k_.bar_warp_sync(0xffffffffu);
@@ -96,31 +61,25 @@ void DecoderEmitter::quantise(const VectorOfLane& values, const Val<u32>& super_
     }
 }
 
-void DecoderEmitter::finish_residual(VectorOfLane& x, VectorOfLane& norm, Var<f32>& sum, const Val<u32>& super_block,
+void DecoderEmitter::finish_residual(LaneVector& x, LaneVector& norm, Var<f32>& sum, const Val<u32>& super_block,
                                      const Pred& has, bool general) {
-    for (auto& value : x) sum = k_.fma(value, value, sum);
-    for (std::size_t i = 0; i < 8; i++) norm[i] = norm[i] * x[i];
+    emit_add_squares(k_, x, sum);
+    emit_weigh(k_, norm, x);
     quantise(norm, super_block, has, general);
 }
 
 void DecoderEmitter::take_embedding(const Val<global_ptr<const u8>>& norm, bool general) {
     k_.comment("the embedding, normed");
+    const VectorLane own_lane = vector_lane();
     auto sum = k_.var<f32>(0.f);
-    each_super_block(config_.shape.hidden, [&](const auto& super_block, const auto& column, const Pred& has) {
-        auto weight = zeros(), x = zeros();
-        load_lane(weight, norm.template as<global_ptr<const f32>>() + column, has);
-        const auto own = at<f32>(plan_.shared.x) + column;
-        k_.predicated(has, [&] {
-            for (std::uint32_t half = 0; half < 2; half++) {
-                auto four = k_.ld(own + 16 * half, v4);
-                for (std::uint32_t i = 0; i < 4; i++) x[4 * half + i] = std::move(four[i]);
-            }
+    emit_each_super_block(
+        k_, own_lane, config_.shape.hidden, [&](const auto& super_block, const auto& column, const Pred& has) {
+            auto weight = zero_lane_vector(k_), x = zero_lane_vector(k_);
+            emit_load_lane_vector(k_, weight, norm.template as<global_ptr<const f32>>() + column, has);
+            emit_load_lane_vector(k_, x, at<f32>(plan_.shared.x) + column, has);
+            finish_residual(x, weight, sum, super_block, has, general);
         });
-        finish_residual(x, weight, sum, super_block, has, general);
-    });
-    const auto of_warp = lanes_sum(k_, sum);
-    const auto target = float_word(squares) + warp_;
-    k_.predicated(lane_ == 0, [&] { k_.st(target, of_warp); });
+    emit_store_squares(k_, own_lane, sum, float_word(squares));
     barrier();
 }
 
@@ -128,65 +87,47 @@ void DecoderEmitter::take_residual(std::uint32_t edge, WaitSite site, std::optio
                                    const Val<global_ptr<const u8>>& norm, bool general) {
     k_.comment(fmt::format("x += {}, normed", name(site)));
     const std::uint32_t hidden = config_.shape.hidden;
+    const VectorLane own_lane = vector_lane();
     tell_waiting(true);
     const auto poll = [&](const Val<u32>& column, const Pred& has) {
         const auto from = packets(edge) + column;
         return emit_poll(k_, {from, from + 16}, 4, has, epoch_, guard_, {site, walk_.layer(), column});
     };
-    std::vector<VectorOfLane> kept;
+    std::vector<LaneVector> kept;
     std::optional<Val<f32>> post_scale;
     if (post_norm) {
         auto squares_of_y = k_.var<f32>(0.f);
         for (std::uint32_t r = 0; r < ceil_div(ceil_div(hidden, ring_super_block), ring_warps); r++)
-            kept.push_back(zeros());
+            kept.push_back(zero_lane_vector(k_));
         std::size_t round = 0;
-        each_super_block(hidden, [&](const auto&, const auto& column, const Pred& has) {
+        emit_each_super_block(k_, own_lane, hidden, [&](const auto&, const auto& column, const Pred& has) {
             const Values y = poll(column, has);
-            for (std::size_t i = 0; i < 8; i++) {
-                kept[round][i] = y[i];
-                squares_of_y = k_.fma(y[i], y[i], squares_of_y);
-            }
+            for (std::size_t i = 0; i < 8; i++) kept[round][i] = y[i];
+            emit_add_squares(k_, kept[round], squares_of_y);
             round++;
         });
-        const auto total = cta_sum(k_, squares_of_y, thread_, 32 * ring_warps, float_word(best_values), consumers_);
-        const auto mean = k_.fma(total, k_.imm<f32>(1.0 / hidden), k_.imm<f32>(config_.shape.norm_epsilon));
-        post_scale.emplace(k_.div(k_.imm<f32>(1.f), k_.sqrt(mean, rn)));
+        post_scale.emplace(emit_post_scale(k_, squares_of_y, thread_, float_word(best_values), consumers_, hidden,
+                                           config_.shape.norm_epsilon));
     }
     auto sum = k_.var<f32>(0.f);
     std::size_t round = 0;
-    each_super_block(hidden, [&](const auto& super_block, const auto& column, const Pred& has) {
-        auto weight = zeros(), x = zeros();
-        load_lane(weight, norm.template as<global_ptr<const f32>>() + column, has);
-        const auto own = at<f32>(plan_.shared.x) + column;
+    emit_each_super_block(k_, own_lane, hidden, [&](const auto& super_block, const auto& column, const Pred& has) {
+        auto weight = zero_lane_vector(k_), x = zero_lane_vector(k_);
+        emit_load_lane_vector(k_, weight, norm.template as<global_ptr<const f32>>() + column, has);
         if (post_norm) {
-            auto post = zeros();
-            load_lane(post, walk_.tensor(*post_norm).template as<global_ptr<const f32>>() + column, has);
-            for (std::size_t i = 0; i < 8; i++) {
-                const auto scaled = kept[round][i] * *post_scale;
-                x[i] = scaled * post[i];
-            }
+            auto post = zero_lane_vector(k_);
+            const auto post_weight = walk_.tensor(*post_norm).template as<global_ptr<const f32>>();
+            emit_load_lane_vector(k_, post, post_weight + column, has);
+            emit_post_norm(k_, x, kept[round], *post_scale, post);
             round++;
         } else {
             const Values y = poll(column, has);
             for (std::size_t i = 0; i < 8; i++) x[i] = y[i];
         }
-        k_.predicated(has, [&] {
-            for (std::uint32_t half = 0; half < 2; half++) {
-                const auto before = k_.ld(own + 16 * half, v4);
-                for (std::uint32_t i = 0; i < 4; i++) x[4 * half + i] = before[i] + x[4 * half + i];
-                k_.st(own + 16 * half,
-                      std::array<Val<f32>, 4>{Val<f32>(k_.state(), x[4 * half].operand()),
-                                              Val<f32>(k_.state(), x[4 * half + 1].operand()),
-                                              Val<f32>(k_.state(), x[4 * half + 2].operand()),
-                                              Val<f32>(k_.state(), x[4 * half + 3].operand())},
-                      v4);
-            }
-        });
+        emit_add_residual(k_, x, at<f32>(plan_.shared.x) + column, has);
         finish_residual(x, weight, sum, super_block, has, general);
     });
-    const auto of_warp = lanes_sum(k_, sum);
-    const auto target = float_word(squares) + warp_;
-    k_.predicated(lane_ == 0, [&] { k_.st(target, of_warp); });
+    emit_store_squares(k_, own_lane, sum, float_word(squares));
     tell_waiting(false);
     barrier();
 }
@@ -194,10 +135,10 @@ void DecoderEmitter::take_residual(std::uint32_t edge, WaitSite site, std::optio
 void DecoderEmitter::take_vector(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general) {
     k_.comment(fmt::format("{}", name(site)));
     tell_waiting(true);
-    each_super_block(cols, [&](const auto& super_block, const auto& column, const Pred& has) {
+    emit_each_super_block(k_, vector_lane(), cols, [&](const auto& super_block, const auto& column, const Pred& has) {
         const auto from = packets(edge) + column;
         const Values values = emit_poll(k_, {from, from + 16}, 4, has, epoch_, guard_, {site, walk_.layer(), column});
-        VectorOfLane own;
+        LaneVector own;
         for (const auto& value : values) own.push_back(k_.var<f32>(value));
         quantise(own, super_block, has, general);
     });
@@ -206,11 +147,7 @@ void DecoderEmitter::take_vector(std::uint32_t edge, std::uint32_t cols, WaitSit
 }
 
 Val<f32> DecoderEmitter::inverse_rms() {
-    auto sum = k_.var<f32>(0.f);
-    for (std::uint32_t w = 0; w < ring_warps; w += 4)
-        for (const auto& part : k_.ld(float_word(squares) + w, v4)) sum += part;
-    const auto mean = k_.fma(sum, k_.imm<f32>(1.0 / config_.shape.hidden), k_.imm<f32>(config_.shape.norm_epsilon));
-    return k_.rsqrt(mean, approx);
+    return emit_inverse_rms(k_, float_word(squares), config_.shape.hidden, config_.shape.norm_epsilon);
 }
 
 } // namespace ptxgen::kernels
