@@ -105,12 +105,20 @@ void DecoderEmitter::emit_layer() {
     take_residual(e.attention_block, WaitSite::attention_block, post(LayerTensor::post_attention_norm),
                   walk_.tensor(LayerTensor::ffn_norm), gate_up.any_general());
     note_step();
-    emit_op(gate_up, publish_at(e.gated));
+    emit_op(gate_up, [&](const Val<u32>& number, const Val<f32>& value) {
+        const auto block = number >> 5U;
+        const auto publish = [&](std::optional<std::uint32_t> withheld) {
+            emit_publish_block(k_, block_edge(e.gated), block, value, lane_, epoch_, config_.mma, withheld);
+        };
+        if (!config_.silent_cta || !config_.tears_blocks) return publish({});
+        k_.if_(
+            cta_ == *config_.silent_cta, [&] { publish(1); }, [&] { publish({}); });
+    });
     note_step();
     const DecoderOp& down = plan_.op(OpName::down);
-    take_vector(e.gated, down.cols, WaitSite::ffn_gated, down.any_general());
+    take_blocks(e.gated, down.cols, WaitSite::ffn_gated, down.any_general());
     note_step();
-    if (config_.silent_cta) {
+    if (config_.silent_cta && !config_.tears_blocks) {
         const auto speaks = cta_ != *config_.silent_cta;
         emit_op(down, [&](const Val<u32>& number, const Val<f32>& value) {
             k_.if_(speaks, [&] { emit_publish(k_, layer_edges() + number + e.ffn_block, value, epoch_); });

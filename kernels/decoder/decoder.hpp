@@ -20,14 +20,18 @@ struct DecoderConfig {
     CacheType cache = CacheType::f32; ///< its element type
     /// Stream packed weights by bulk copies into a ring in shared memory (sm_90 and newer), or load them directly.
     bool ring = false;
+    /// Blocks travel between CTAs in packets of 16 bytes (PTX 8.3 and newer), or of 8.
+    bool wide_packets = true;
     bool mma = true; ///< integer products by tensor cores (sm_80 and newer); the sums are the same without
     std::uint32_t shared_bytes = 99 * 1024; ///< that a CTA may have
     /// Positions for which one CTA attends alone, before another one joins it: at least 16.
     std::uint32_t split_positions = 256;
     /// Every CTA notes the time behind each of its steps: DecoderProfile.
     bool profile = false;
-    /// For tests of what becomes of a stalled grid: this CTA never publishes a feed-forward result.
+    /// For tests of what becomes of a stalled grid: this CTA never publishes a feed-forward result; with `tears_blocks`
+    /// it does, but of the blocks of the gated vector it leaves out the second packet.
     std::optional<std::uint32_t> silent_cta;
+    bool tears_blocks = false;
 };
 
 /// The configuration that `ptxgen emit` takes from the kernel's parameters: weights packed, streamed through a ring on

@@ -26,32 +26,19 @@ void emit_publish(KernelBuilder& k, const Val<PacketPtr>& packet, const Val<f32>
     k.st(packet, both, relaxed, gpu);
 }
 
-Values emit_poll(KernelBuilder& k, const std::vector<Val<PacketPtr>>& packets, std::uint32_t each, const Pred& wanted,
-                 const Val<u32>& epoch, const WaitGuard& guard, const WaitFor& wait) {
-    // Lanes that want nothing hold packets that are there.
-    const auto nothing = k.mov(std::array{k.imm<u32>(0), epoch}).as<u64>();
-    std::vector<Var<u64>> found;
-    for (std::size_t i = 0; i < packets.size() * each; i++) found.push_back(k.var<u64>(nothing));
+void emit_wait(KernelBuilder& k, const std::function<void()>& ask, const std::vector<Var<u64>>& marked,
+               const std::vector<std::uint32_t>& numbers, const Pred& wanted, const Val<u32>& epoch,
+               const WaitGuard& guard, const WaitFor& wait, const std::function<void()>& unpack) {
     auto rounds = k.var<u32>(0);
     auto deadline = k.var<u64>(std::uint64_t{0});
+    auto missing = k.var<u32>(k.selp(k.imm<u32>(1), k.imm<u32>(0), wanted));
     const LabelRef again = k.label("poll"), done = k.label("poll_done");
     k.place(again);
-    k.predicated(wanted, [&] {
-        for (std::size_t p = 0; p < packets.size(); p++) {
-            const std::size_t first = p * each;
-            if (each == 1) {
-                found[first] = k.ld(packets[p], relaxed, gpu);
-                continue;
-            }
-            for (std::uint32_t i = 0; i < each; i += 2) {
-                auto pair = k.ld(packets[p] + i, relaxed, gpu, v2);
-                found[first + i] = std::move(pair[0]);
-                found[first + i + 1] = std::move(pair[1]);
-            }
-        }
-    });
-    auto missing = k.var<u32>(0);
-    for (const auto& packet : found) {
+    // Only lanes that still miss something ask: what others publish meanwhile has shorter ways.
+    k.predicated(missing != 0, ask);
+    if (unpack) unpack();
+    missing = 0U;
+    for (const auto& packet : marked) {
         const auto epoch_found = k.cvt<u32>(packet >> 32);
         const auto difference = epoch_found ^ epoch;
         missing = missing | difference;
@@ -78,11 +65,11 @@ Values emit_poll(KernelBuilder& k, const std::vector<Val<PacketPtr>>& packets, s
         k.if_(earlier == 0, [&] {
             auto at = k.var<u32>(wait.packet);
             auto epoch_there = k.var<u32>(epoch);
-            for (std::size_t i = found.size(); i-- > 0;) {
-                const auto there = k.cvt<u32>(found[i] >> 32);
+            for (std::size_t i = marked.size(); i-- > 0;) {
+                const auto there = k.cvt<u32>(marked[i] >> 32);
                 k.predicated(there != epoch, [&] {
                     epoch_there = there;
-                    if (i < each) at = wait.packet + static_cast<std::uint32_t>(i);
+                    at = wait.packet + numbers[i];
                 });
             }
             k.st(guard.status, k.selp(k.imm<u32>(DecoderStatus::timed_out), k.imm<u32>(DecoderStatus::left_with_others),
@@ -97,6 +84,33 @@ Values emit_poll(KernelBuilder& k, const std::vector<Val<PacketPtr>>& packets, s
     });
     k.place(done);
     k.bar_warp_sync(0xffffffffu);
+}
+
+Values emit_poll(KernelBuilder& k, const std::vector<Val<PacketPtr>>& packets, std::uint32_t each, const Pred& wanted,
+                 const Val<u32>& epoch, const WaitGuard& guard, const WaitFor& wait) {
+    // Lanes that want nothing hold packets that are there.
+    const auto nothing = k.mov(std::array{k.imm<u32>(0), epoch}).as<u64>();
+    std::vector<Var<u64>> found;
+    std::vector<std::uint32_t> numbers;
+    for (std::uint32_t i = 0; i < packets.size() * each; i++) {
+        found.push_back(k.var<u64>(nothing));
+        numbers.push_back(i < each ? i : 0);
+    }
+    const auto ask = [&] {
+        for (std::size_t p = 0; p < packets.size(); p++) {
+            const std::size_t first = p * each;
+            if (each == 1) {
+                found[first] = k.ld(packets[p], relaxed, gpu);
+                continue;
+            }
+            for (std::uint32_t i = 0; i < each; i += 2) {
+                auto pair = k.ld(packets[p] + i, relaxed, gpu, v2);
+                found[first + i] = std::move(pair[0]);
+                found[first + i + 1] = std::move(pair[1]);
+            }
+        }
+    };
+    emit_wait(k, ask, found, numbers, wanted, epoch, guard, wait);
     Values values;
     for (const auto& packet : found) values.push_back(k.cvt<u32>(packet).as<f32>());
     return values;

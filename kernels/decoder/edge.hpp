@@ -4,6 +4,7 @@
 #include "ptxgen/ptxgen.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 /// How CTAs of a cooperative launch hand vectors to each other. An element travels as a packet of 64 bits, its f32
@@ -60,6 +61,13 @@ struct WaitFor {
 
 /// Writes one packet. `packet` is 8-byte aligned.
 void emit_publish(KernelBuilder& k, const Val<PacketPtr>& packet, const Val<f32>& value, const Val<u32>& epoch);
+
+/// Emits `ask`, which loads packets, again and again until the upper halves of all `marked` are `epoch`, in lanes where
+/// `wanted` holds; in the others they must be that from the start. All lanes of the warp take part; `ask` is emitted
+/// once, predicated on the lane. `numbers`: of the packets behind wait.packet, for the report.
+void emit_wait(KernelBuilder& k, const std::function<void()>& ask, const std::vector<Var<u64>>& marked,
+               const std::vector<std::uint32_t>& numbers, const Pred& wanted, const Val<u32>& epoch,
+               const WaitGuard& guard, const WaitFor& wait, const std::function<void()>& unpack = {});
 
 /// Waits for `each` (1, 2 or 4) packets at each of `packets`, which are aligned to as many, in lanes where `wanted`
 /// holds; the others get zeros. All lanes of the warp take part. Gives values packet by packet.

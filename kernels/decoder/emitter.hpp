@@ -2,6 +2,7 @@
 
 #include "kernels/common/memory.hpp"
 #include "kernels/common/reduce.hpp"
+#include "kernels/decoder/blocks.hpp"
 #include "kernels/decoder/edge.hpp"
 #include "kernels/decoder/plan.hpp"
 #include "kernels/ring/segment.hpp"
@@ -125,6 +126,7 @@ private:
         const auto layer = k_.cvt<u64>(walk_.layer());
         return k_.mad_lo(layer, 2 * part, p_.cache.as<u64>()).as<global_ptr<u8>>();
     }
+    BlockEdge block_edge(std::uint32_t first) { return {packets(first), plan_.edges.blocks}; }
     Val<PacketPtr> packets(std::uint32_t first) { return layer_edges() + first; }
 
     VectorLane vector_lane() const { return {warp_, lane_, group_, quad_}; }
@@ -144,6 +146,10 @@ private:
                          bool general);
     /// Records of the edge's vector.
     void take_vector(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general);
+    /// The same from an edge of blocks: a thread takes one.
+    void take_blocks(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general);
+    void store_block(const Block& block, const Val<u32>& number);
+    void store_block_dequantised(const Block& block, const Val<u32>& number);
     Val<f32> inverse_rms();
 
     // products.cpp

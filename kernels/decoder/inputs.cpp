@@ -146,6 +146,67 @@ void DecoderEmitter::take_vector(std::uint32_t edge, std::uint32_t cols, WaitSit
     barrier();
 }
 
+/// A block into its record.
+void DecoderEmitter::store_block(const Block& block, const Val<u32>& number) {
+    auto sum = k_.var<s32>(0);
+    const auto ones = k_.imm<s32>(0x01010101);
+    for (const auto& word : block.words) sum = k_.dp4a(word.as<s32>(), ones, sum);
+    const auto float_sum = k_.cvt<f32>(sum, rn);
+    const auto scaled_sum = float_sum * block.scale;
+    const auto super_block = number >> 3U;
+    const auto record = k_.mad_lo(super_block, ring_record_bytes, at<u8>(plan_.shared.records).as<u32>());
+    const auto within = number & 7U;
+    const auto bytes = k_.mad_lo(within, 32U, record).as<shared_ptr<u32>>();
+    for (std::uint32_t i = 0; i < 8; i += 4)
+        k_.st(bytes + i, std::array{block.words[i], block.words[i + 1], block.words[i + 2], block.words[i + 3]}, v4);
+    const auto pair = within >> 1U;
+    const auto odd = (within & 1U) << 2U;
+    const auto scales = (k_.mad_lo(pair, 16U, record) + odd + ring_super_block).as<shared_ptr<f32>>();
+    k_.st(scales, block.scale);
+    k_.st(scales + 2, scaled_sum);
+}
+
+/// What the products of types without a ring format take: the same numbers as f32.
+void DecoderEmitter::store_block_dequantised(const Block& block, const Val<u32>& number) {
+    const auto target = k_.mad_lo(number, 128U, at<u8>(plan_.shared.dequantised).as<u32>()).as<shared_ptr<f32>>();
+    for (std::uint32_t i = 0; i < 8; i++) {
+        Values four;
+        for (std::uint32_t byte = 0; byte < 4; byte++) {
+            const auto extended = k_.bfe(block.words[i].as<s32>(), 8 * byte, 8U);
+            const auto value = k_.cvt<f32>(extended, rn);
+            four.push_back(value * block.scale);
+        }
+        store(k_, target + (4 * (i / 2) + 16 * (i % 2)), four);
+    }
+}
+
+void DecoderEmitter::take_blocks(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general) {
+    k_.comment(fmt::format("{}", name(site)));
+    tell_waiting(true);
+    constexpr std::uint32_t threads = 32 * ring_warps;
+    const std::uint32_t blocks = cols / block_values, all = ceil_div(cols, ring_super_block) * 8;
+    for (std::uint32_t first = 0; first < all; first += threads) {
+        const auto one = [&] {
+            const auto number = thread_ + first;
+            const Block block =
+                emit_poll_block(k_, block_edge(edge), number, number < blocks, epoch_, guard_, site, walk_.layer());
+            // Blocks that fill up the last record are zero.
+            const auto keep = [&] { store_block(block, number); };
+            if (all % 32 == 0)
+                keep();
+            else
+                k_.if_(number < all, keep);
+            if (general) k_.if_(number < blocks, [&] { store_block_dequantised(block, number); });
+        };
+        if (all - first >= threads)
+            one();
+        else
+            k_.if_(warp_ < ceil_div(all - first, 32), one);
+    }
+    tell_waiting(false);
+    barrier();
+}
+
 Val<f32> DecoderEmitter::inverse_rms() {
     return emit_inverse_rms(k_, float_word(squares), config_.shape.hidden, config_.shape.norm_epsilon);
 }

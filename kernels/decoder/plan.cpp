@@ -136,7 +136,7 @@ void plan_output(const DecoderConfig& config, DecoderPlan& plan) {
 
 /// Shares of tiles and how many of them between two barriers.
 void split_op(const DecoderConfig& config, DecoderOp& op) {
-    op.max_tiles = ceil_div(op.tiles, config.ctas);
+    op.max_tiles = op.granule * ceil_div(op.granules(), config.ctas);
     // One thread sums a row; the partial sums of all rows have to fit.
     const std::uint32_t most = consumer_threads / ring_tile_rows / (op.paired ? 2 : 1);
     op.pass_tiles = std::min(op.max_tiles, most);
@@ -154,7 +154,7 @@ void balance(const DecoderConfig& config, DecoderPlan& plan) {
         DecoderOp& op = plan.ops[o];
         const std::uint64_t weight = std::uint64_t{op.cols} * (op.paired ? 2 : 1);
         const auto share = [&](std::uint32_t c) {
-            return first_tile(op.tiles, c + 1, config.ctas) - first_tile(op.tiles, c, config.ctas);
+            return op.first_tile(c + 1, config.ctas) - op.first_tile(c, config.ctas);
         };
         std::uint64_t best = ~std::uint64_t{0};
         for (std::uint32_t rotation = 0; rotation < config.ctas; rotation += 1 + config.ctas / 64) {
@@ -175,6 +175,7 @@ void balance(const DecoderConfig& config, DecoderPlan& plan) {
 void plan_edges(const DecoderConfig& config, DecoderPlan& plan) {
     const ModelShape& s = config.shape;
     EdgePlan& e = plan.edges;
+    e.blocks = config.wide_packets ? BlockPackets::triples : BlockPackets::words;
     const auto take = [&](std::uint32_t packets) {
         const std::uint32_t at = e.layer;
         e.layer += (packets + 15) / 16 * 16;
@@ -187,7 +188,7 @@ void plan_edges(const DecoderConfig& config, DecoderPlan& plan) {
     e.v = take(rows(s.kv_dim()));
     e.attention = take(s.q_dim());
     e.attention_block = take(s.hidden);
-    e.gated = take(s.ffn);
+    e.gated = take(block_edge_size(s.ffn / block_values, e.blocks));
     e.ffn_block = take(s.hidden);
     e.part_size = s.head_dim + 1;
     if (plan.max_splits > 1) e.part = take(s.heads * plan.max_splits * e.part_size);
@@ -288,6 +289,8 @@ Result<DecoderPlan> plan_decoder(const DecoderConfig& config) {
     plan_op(config, plan, OpName::gate_up, s.hidden, std::array{ffn_gate, ffn_up}, true);
     plan_op(config, plan, OpName::down, s.ffn, std::array{ffn_down}, false);
     plan_output(config, plan);
+    // A warp rounds a block of the gated vector: the rows of two tiles.
+    plan.ops[static_cast<std::size_t>(OpName::gate_up)].granule = block_values / ring_tile_rows;
     for (DecoderOp& op : plan.ops) split_op(config, op);
     balance(config, plan);
     plan_attention_op(config, plan);

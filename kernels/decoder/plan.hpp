@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention/attention.hpp"
+#include "kernels/decoder/blocks.hpp"
 #include "kernels/decoder/decoder.hpp"
 #include "kernels/ring/pipeline.hpp"
 
@@ -27,6 +28,7 @@ struct DecoderOp {
     std::uint32_t cols = 0;
     std::uint32_t tiles = 0;
     bool paired = false;
+    std::uint32_t granule = 1;    ///< tiles that stay in one CTA: a number of them from a multiple of it on
     std::uint32_t max_tiles = 0;  ///< of a CTA
     std::uint32_t pass_tiles = 0; ///< that a CTA does between two barriers
     std::uint32_t rotation = 0;   ///< CTA c has the share of number (c + rotation) mod ctas
@@ -34,15 +36,15 @@ struct DecoderOp {
     std::vector<std::uint32_t> variant_of_kind;
 
     std::uint32_t super_blocks() const { return ceil_div(cols, ring_super_block); }
+    std::uint32_t granules() const { return tiles / granule; }
+    /// The share of the CTA with rotated number c, as the kernel computes it: [first_tile(c), first_tile(c + 1)).
+    std::uint32_t first_tile(std::uint32_t rotated, std::uint32_t ctas) const {
+        return granule * static_cast<std::uint32_t>(std::uint64_t{granules()} * rotated / ctas);
+    }
     bool any_general() const;
 };
 enum class OpName : std::uint8_t { qkv, attention_output, gate_up, down, output };
 inline constexpr std::size_t op_count = 5;
-
-/// The share of a CTA, as the kernel computes it: [first_tile(c), first_tile(c + 1)) with c its rotated number.
-constexpr std::uint32_t first_tile(std::uint32_t tiles, std::uint32_t rotated, std::uint32_t ctas) {
-    return static_cast<std::uint32_t>(std::uint64_t{tiles} * rotated / ctas);
-}
 
 /// Layers that are the same but for their number.
 struct LayerKind {
@@ -52,8 +54,10 @@ struct LayerKind {
     std::uint64_t stride;                                  ///< to the next layer's
 };
 
-/// Packets of the edges, as numbers of packets: each layer has its own.
+/// Packets of the edges, as numbers of packets of 8 bytes: each layer has its own. `gated` holds blocks, see
+/// blocks.hpp; all others an f32 a packet.
 struct EdgePlan {
+    BlockPackets blocks = BlockPackets::triples;
     std::uint32_t q = 0, k = 0, v = 0, attention = 0, attention_block = 0, gated = 0, ffn_block = 0, part = 0;
     std::uint32_t layer = 0;     ///< packets of a layer
     std::uint32_t part_size = 0; ///< of one CTA's part of the attention: o [group][head_dim], then log2 of the weight

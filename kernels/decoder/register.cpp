@@ -39,7 +39,9 @@ std::vector<KernelSpec> decoder_kernels() {
     };
     kernel.generate_for_model = [](const ModelShape& model, const ParameterValues& values, std::optional<Target> target,
                                    std::optional<PtxVersion> version) {
-        return persistent_decoder(decoder_config(model, values, target), target, version);
+        DecoderConfig config = decoder_config(model, values, target);
+        config.wide_packets = !version || *version >= PtxVersion{8, 3};
+        return persistent_decoder(config, target, version);
     };
     return {kernel};
 }

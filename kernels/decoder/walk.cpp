@@ -87,11 +87,12 @@ void LayerWalk::each_variant(const DecoderOp& op, const std::function<void(const
 TileRange emit_tile_range(KernelBuilder& k, const DecoderOp& op, const Val<u32>& cta, std::uint32_t ctas) {
     auto number = k.var<u32>(cta + op.rotation);
     if (op.rotation > 0) k.predicated(number >= ctas, [&] { number -= ctas; });
-    const auto scaled = number * op.tiles;
+    const auto scaled = number * op.granules();
     const auto begin = scaled / ctas;
-    const auto next = scaled + op.tiles;
+    const auto next = scaled + op.granules();
     const auto end = next / ctas;
-    return {begin, end};
+    if (op.granule == 1) return {begin, end};
+    return {begin * op.granule, end * op.granule};
 }
 
 SegmentPart emit_segment_part(KernelBuilder& k, const DecoderOp& op, const DecoderSegment& segment,

@@ -11,9 +11,9 @@ constexpr float smallest_largest = 0x1p-100F;
 constexpr float rounder = 12582912.0F;
 
 /// Bytes 0 of four words.
-Val<u32> pack_bytes(KernelBuilder& k, const Val<f32>& a, const Val<f32>& b, const Val<f32>& c, const Val<f32>& d) {
-    const auto low = k.prmt(a.as<u32>(), b.as<u32>(), 0x0040U);
-    const auto high = k.prmt(c.as<u32>(), d.as<u32>(), 0x0040U);
+Val<u32> pack_bytes(KernelBuilder& k, const Val<u32>& a, const Val<u32>& b, const Val<u32>& c, const Val<u32>& d) {
+    const auto low = k.prmt(a, b, 0x0040U);
+    const auto high = k.prmt(c, d, 0x0040U);
     return k.prmt(low, high, 0x5410U);
 }
 
@@ -39,6 +39,18 @@ RingLaneValues record_values(KernelBuilder& k, const Val<Pointer>& x, std::uint3
 
 } // namespace
 
+BlockScale emit_block_scale(KernelBuilder& k, const Val<u32>& largest_bits) {
+    const auto largest = largest_bits.as<f32>();
+    const auto scale = largest * (1.0F / 127.0F);
+    const auto per_unit = k.rcp(largest, rn) * 127.0F;
+    const auto inverse = k.selp(per_unit, k.imm<f32>(0), largest >= smallest_largest);
+    return {scale, inverse};
+}
+
+Val<u32> emit_rounded(KernelBuilder& k, const Val<f32>& value, const BlockScale& scale) {
+    return k.fma(value, scale.inverse, rounder).as<u32>();
+}
+
 void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const Val<shared_ptr<u8>>& record,
                           const Val<u32>& lane) {
     // As bits, so that a NaN is the largest.
@@ -51,13 +63,9 @@ void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const 
         const auto other = k.shfl_sync_bfly(bits, distance, 31U, 0xffffffffU);
         bits = k.max(bits, other);
     }
-    const auto largest = Val<u32>(bits).as<f32>();
-    const auto scale = largest * (1.0F / 127.0F);
-    const auto per_unit = k.rcp(largest, rn) * 127.0F;
-    const auto inverse = k.selp(per_unit, k.imm<f32>(0), largest >= smallest_largest);
-
-    std::vector<Val<f32>> rounded;
-    for (const auto& value : values) rounded.push_back(k.fma(value, inverse, rounder));
+    const BlockScale block = emit_block_scale(k, Val<u32>(bits));
+    std::vector<Val<u32>> rounded;
+    for (const auto& value : values) rounded.push_back(emit_rounded(k, value, block));
     const auto low = pack_bytes(k, rounded[0], rounded[1], rounded[2], rounded[3]);
     const auto high = pack_bytes(k, rounded[4], rounded[5], rounded[6], rounded[7]);
     const auto low_sum = k.dp4a(low.as<s32>(), k.imm<s32>(0x01010101), k.imm<s32>(0));
@@ -67,7 +75,7 @@ void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const 
         sum = sum + other;
     }
     const auto float_sum = k.cvt<f32>(sum, rn);
-    const auto scaled_sum = float_sum * scale;
+    const auto scaled_sum = float_sum * block.scale;
 
     k.st((record + (lane << 3U)).as<shared_ptr<u32>>(), std::array{low, high}, v2);
     const auto part = lane & 3U;
@@ -76,7 +84,7 @@ void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const 
     const auto odd_offset = odd << 2U;
     const auto pair_offset = k.mad_lo(pair, 16U, odd_offset);
     const auto offset = k.mad_lo(part, 8U, pair_offset);
-    const auto stored = k.selp(scale, scaled_sum, part == 0U);
+    const auto stored = k.selp(block.scale, scaled_sum, part == 0U);
     const auto to = (record + ring_super_block + offset).as<shared_ptr<f32>>();
     k.predicated(part < 2U, [&] { k.st(to, stored); });
 }

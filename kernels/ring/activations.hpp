@@ -23,6 +23,16 @@ constexpr std::uint32_t ring_activation_bytes(std::uint64_t cols) {
 /// 32g + 16 + 4q + {0, 1, 2, 3} of the 256.
 using RingLaneValues = std::array<Val<f32>, 8>;
 
+/// How the values of a block of 32 are rounded.
+struct BlockScale {
+    Val<f32> scale;   ///< d
+    Val<f32> inverse; ///< what values are multiplied by: 127 / max|x|, or 0
+};
+/// `largest`: the largest of the values' bits without their signs.
+BlockScale emit_block_scale(KernelBuilder& k, const Val<u32>& largest);
+/// The value's signed byte, in the low byte of the word.
+Val<u32> emit_rounded(KernelBuilder& k, const Val<f32>& value, const BlockScale& scale);
+
 /// A warp quantises 256 values into the record at `record` (16-byte aligned). All 32 lanes take part; lanes whose
 /// columns do not exist give zeros. Infinities and NaNs make the block's scale infinite or NaN. Others read it after a
 /// barrier. The bytes and scales are the same on every device.

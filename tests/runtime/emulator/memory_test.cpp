@@ -68,6 +68,7 @@ TEST_CASE("loads and stores of every width and vector copy what is there") {
         {"ld.global.b128 %q1, [%rd1]; mov.b128 {%rd5, %rd6}, %q1; mov.b128 %q2, {%rd5, %rd6}; st.global.b128 [%rd2], "
          "%q2;",
          16},
+        {"ld.relaxed.gpu.global.b128 %q1, [%rd1]; st.relaxed.gpu.global.b128 [%rd2], %q1;", 16},
         {"ld.global.v8.b32 {%r2, %r3, %r4, %r5, %r6, %r7, %r8, %r9}, [%rd1]; st.global.v8.b32 [%rd2], {%r2, %r3, %r4, "
          "%r5, %r6, %r7, %r8, %r9};",
          32},

@@ -155,6 +155,46 @@ TEST_CASE("a CTA that stalls ends in an error that says who waited for what") {
     CHECK_MESSAGE(message.find("CTA 0") != std::string::npos, message);
 }
 
+// Three packets make a block: one of them may not stand for the others.
+TEST_CASE("a block that lacks a packet is waited for") {
+    const test::TemporaryFolder folder;
+    const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
+    for (const bool wide : {true, false}) {
+        CAPTURE(wide);
+        const auto device = emulator(2);
+        PersistentOptions more;
+        more.wait_seconds = 2e-3;
+        more.silent_cta = 1;
+        more.tears_blocks = true;
+        more.wide_packets = wide;
+        const auto engine = persistent(*device, model, {.context = 16}, more);
+        const auto result = engine->generate(1, 3, {}, [](TokenId) { return true; });
+        REQUIRE_FALSE(result.ok());
+        const std::string message = result.error().message;
+        CHECK_MESSAGE(message.find("gated feed-forward vector of layer 0") != std::string::npos, message);
+        CHECK_MESSAGE(message.find("packet 34 has epoch 0 and not 1") != std::string::npos, message);
+    }
+}
+
+TEST_CASE("blocks in packets of 8 bytes give what they give in packets of 16") {
+    const test::TemporaryFolder folder;
+    for (const char* name : {"gemma3-k", "qwen3", "qwen3-k"}) {
+        CAPTURE(name);
+        const Model model = test::load_tiny(folder, test::tiny_model(name));
+        const auto ids = test::tiny_prompt(model.shape.vocab, 3);
+        const auto device = emulator(3);
+        std::vector<float> logits[2];
+        for (const bool wide : {false, true}) {
+            PersistentOptions more;
+            more.wide_packets = wide;
+            const auto engine = persistent(*device, model, {.context = 16}, more);
+            logits[wide] = test::every_logit(*engine, ids);
+        }
+        CHECK(device->findings().empty());
+        CHECK(logits[1] == logits[0]);
+    }
+}
+
 TEST_CASE("more CTAs than are resident are refused, with how many fit") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
