@@ -70,10 +70,12 @@ void emit_post_norm(KernelBuilder& k, LaneVector& to, const LaneVector& y, const
 /// x = x at `at` + x, kept there and in registers.
 template <pointer_type P>
 void emit_add_residual(KernelBuilder& k, LaneVector& x, const Val<P>& at, const Pred& has) {
+    // Not registers that only some lanes assign: to the assembler those are in use from the kernel's start.
+    LaneVector before = zero_lane_vector(k);
+    emit_load_lane_vector(k, before, at, has);
+    for (std::size_t i = 0; i < x.size(); i++) x[i] = before[i] + x[i];
     k.predicated(has, [&] {
         for (std::uint32_t half = 0; half < 2; half++) {
-            const auto before = k.ld(at + 16 * half, v4);
-            for (std::uint32_t i = 0; i < 4; i++) x[4 * half + i] = before[i] + x[4 * half + i];
             const auto value = [&](std::uint32_t i) { return Val<f32>(k.state(), x[4 * half + i].operand()); };
             k.st(at + 16 * half, std::array{value(0), value(1), value(2), value(3)}, v4);
         }

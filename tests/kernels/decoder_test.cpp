@@ -21,13 +21,13 @@ struct Shape {
     Architecture architecture;
     std::uint32_t hidden, layers, heads, kv_heads, head_dim, ffn, vocab;
     bool tied;
-    int known_stack; ///< bytes of local memory that ptxas 13 spills behind everybody's back on sm_90; to become 0
 };
 constexpr Shape shapes[] = {
-    {"qwen3-0.6b", Architecture::qwen3, 1024, 28, 16, 8, 128, 3072, 151936, true, 16},
-    {"llama-1b", Architecture::llama, 2048, 16, 32, 8, 64, 8192, 128256, true, 16},
-    {"qwen3-8b", Architecture::qwen3, 4096, 36, 32, 8, 128, 12288, 151936, false, 0},
-    {"gemma3", Architecture::gemma3, 640, 18, 4, 1, 256, 2048, 262144, true, 0},
+    {"qwen3-0.6b", Architecture::qwen3, 1024, 28, 16, 8, 128, 3072, 151936, true},
+    {"qwen3-4b", Architecture::qwen3, 2560, 36, 32, 8, 128, 9728, 151936, true},
+    {"llama-1b", Architecture::llama, 2048, 16, 32, 8, 64, 8192, 128256, true},
+    {"qwen3-8b", Architecture::qwen3, 4096, 36, 32, 8, 128, 12288, 151936, false},
+    {"gemma3", Architecture::gemma3, 640, 18, 4, 1, 256, 2048, 262144, true},
 };
 
 /// With the types that llama.cpp's Q4_K_M mixes.
@@ -90,7 +90,7 @@ std::string emitted(const DecoderConfig& config, Target target) {
 
 } // namespace
 
-TEST_CASE("the persistent decoder assembles for published shapes, with hardly any local memory") {
+TEST_CASE("the persistent decoder assembles for published shapes, without local memory") {
     const char* ptxas = std::getenv("PTXGEN_PTXAS"); // NOLINT(concurrency-mt-unsafe)
     if (!ptxas) return (void)std::puts("[SKIP] the persistent decoder assembles: PTXGEN_PTXAS is not set");
     for (const Shape& shape : shapes)
@@ -117,10 +117,7 @@ TEST_CASE("the persistent decoder assembles for published shapes, with hardly an
             if (!std::getenv("PTXGEN_KEEP")) std::filesystem::remove(file);
             INFO(log);
             CHECK(ok);
-            const bool none = log.find(" 0 bytes stack frame") != std::string::npos;
-            const bool known =
-                sm >= 90 && log.find(fmt::format(" {} bytes stack frame", shape.known_stack)) != std::string::npos;
-            CHECK((none || known));
+            CHECK(log.find(" 0 bytes stack frame") != std::string::npos);
             if (std::getenv("PTXGEN_SHOW")) MESSAGE(log);
         }
 }
