@@ -1,3 +1,4 @@
+#include "kernels/norm/add_rms_norm.hpp"
 #include "kernels/norm/head_rms_norm.hpp"
 #include "kernels/norm/rms_norm.hpp"
 #include "kernels/registry.hpp"
@@ -5,7 +6,7 @@
 namespace ptxgen::kernels {
 
 std::vector<KernelSpec> norm_kernels() {
-    std::vector<KernelSpec> kernels(2);
+    std::vector<KernelSpec> kernels(3);
     kernels[0].name = "rms_norm";
     kernels[0].family = "norm";
     kernels[0].summary = "RMS norm of each row, times a weight vector";
@@ -28,6 +29,17 @@ std::vector<KernelSpec> norm_kernels() {
     kernels[1].generate = [](const ParameterValues& values, std::optional<Target> target,
                              std::optional<PtxVersion> version) {
         return head_rms_norm({values.u32("heads"), values.u32("head-dim"), values.real("epsilon")}, target, version);
+    };
+    kernels[2].name = "add_rms_norm";
+    kernels[2].family = "norm";
+    kernels[2].summary = "RMS norm of each row of y, times a weight vector, added to the rows of x";
+    kernels[2].parameters = {
+        ParameterSpec::integer("width", "elements of a row", 640, 32, 1 << 20, 32),
+        ParameterSpec::real("epsilon", "added to the mean square", 1e-6, 0, 1),
+    };
+    kernels[2].generate = [](const ParameterValues& values, std::optional<Target> target,
+                             std::optional<PtxVersion> version) {
+        return add_rms_norm({values.u32("width"), values.real("epsilon")}, target, version);
     };
     return kernels;
 }

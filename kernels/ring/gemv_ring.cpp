@@ -1,6 +1,7 @@
 #include "kernels/ring/gemv_ring.hpp"
 
 #include "kernels/dequant/unit_decoder.hpp"
+#include "kernels/ring/vector_records.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -22,7 +23,7 @@ struct Layout {
     std::uint32_t max_tiles = 0; ///< of a pass
     bool one_pass = false;
     RingPlan plan;
-    std::uint32_t records_at = 0, sums_at = 0, partials_at = 0, shared_bytes = 0;
+    std::uint32_t records_at = 0, squares_at = 0, sums_at = 0, partials_at = 0, shared_bytes = 0;
 
     std::uint32_t most_tiles() const { return ceil_div(shape.tiles, ctas); }
     std::uint32_t threads() const { return bulk ? ring_threads : 32 * ring_warps; }
@@ -77,8 +78,10 @@ Result<Layout> lay_out(GemvRingConfig config, std::optional<Target> target) {
     layout.one_pass = layout.most_tiles() <= layout.max_tiles;
     if (layout.one_pass) layout.max_tiles = layout.most_tiles();
     const std::uint64_t partials = (layout.one_pass ? 1 : 2) * layout.max_tiles * tile_bytes;
-    const std::uint64_t records_end = (records + 127) / 128 * 128;
+    const std::uint64_t squares = config.norm_epsilon ? std::uint64_t{segment.tokens} * 4 * ring_warps : 0;
+    const std::uint64_t records_end = (records + squares + 127) / 128 * 128;
     const std::uint64_t front = (records_end + segment.sum_bytes() + partials + 127) / 128 * 128;
+    layout.squares_at = static_cast<std::uint32_t>(records);
     layout.sums_at = static_cast<std::uint32_t>(records_end);
     layout.partials_at = layout.sums_at + segment.sum_bytes();
     layout.shared_bytes = static_cast<std::uint32_t>(front);
@@ -98,6 +101,7 @@ Result<Layout> lay_out(GemvRingConfig config, std::optional<Target> target) {
     // The ring first: bulk copies want the alignment.
     const std::uint32_t ring = (layout.plan.bytes() + 127) / 128 * 128;
     layout.records_at = ring;
+    layout.squares_at += ring;
     layout.sums_at += ring;
     layout.partials_at += ring;
     layout.shared_bytes += ring;
@@ -108,9 +112,17 @@ struct Operands {
     Val<global_ptr<const u8>> weights;
     Val<global_ptr<const f32>> x;
     Val<global_ptr<f32>> y;
-    std::optional<Val<global_ptr<const f32>>> bias, residual;
+    std::optional<Val<global_ptr<const f32>>> norm, bias, residual;
     Val<u32> tokens;
 };
+
+/// Row `first_token` + `token` of x; tokens beyond the last repeat it and are not stored.
+Val<global_ptr<const f32>> row_of_x(KernelBuilder& k, const Layout& layout, const Operands& operands,
+                                    const Val<u32>& first_token, const Val<u32>& token) {
+    const auto wanted = first_token + token;
+    const auto existing = k.min(wanted, operands.tokens - 1U);
+    return k.mad_wide(existing, layout.config.cols * 4, operands.x.as<u64>()).as<global_ptr<const f32>>();
+}
 
 /// A CTA's row tiles: the first of `extra` CTAs have one more.
 struct Tiles {
@@ -139,20 +151,46 @@ void emit_activations(KernelBuilder& k, const Layout& layout, const Operands& op
         const Val<u32> index(i);
         const auto token = layout.config.token_tile == 1 ? k.imm<u32>(0) : index / layout.super_blocks;
         const auto super_block = layout.config.token_tile == 1 ? index : index % layout.super_blocks;
-        // Tokens beyond the last repeat it and are not stored.
-        const auto wanted = first_token + token;
-        const auto existing = k.min(wanted, operands.tokens - 1U);
-        const auto x = k.mad_wide(existing, layout.config.cols * 4, operands.x.as<u64>()).as<global_ptr<const f32>>();
+        const auto x = row_of_x(k, layout, operands, first_token, token);
         const auto values = emit_record_values(k, x, layout.config.cols, super_block, lane);
         const auto record = k.mad_lo(index, ring_record_bytes, records.as<u32>()).as<shared_ptr<u8>>();
         emit_quantize_record(k, values, record, lane);
     });
 }
 
+/// The same of x · norm, and the warps' sums of squares of each token's x: f32 [token_tile][16].
+void emit_normed_activations(KernelBuilder& k, const Layout& layout, const Operands& operands,
+                             const Val<u32>& first_token, const VectorLane& lane, const Val<shared_ptr<u8>>& records,
+                             const Val<shared_ptr<f32>>& squares) {
+    const std::uint32_t cols = layout.config.cols;
+    const auto one = [&](const Val<u32>& token) {
+        const auto x_row = row_of_x(k, layout, operands, first_token, token);
+        const auto records_of_token =
+            k.mad_lo(token, layout.super_blocks * ring_record_bytes, records.as<u32>()).as<shared_ptr<u8>>();
+        auto sum = k.var<f32>(0.F);
+        emit_loop_over_super_blocks(k, lane, cols, [&](const auto& super_block, const auto& column, const Pred& has) {
+            LaneVector x = zero_lane_vector(k), norm = zero_lane_vector(k);
+            emit_load_lane_vector(k, x, x_row + column, has);
+            emit_load_lane_vector(k, norm, *operands.norm + column, has);
+            emit_add_squares(k, x, sum);
+            emit_weigh(k, norm, x);
+            const auto record = records_of_token + super_block * ring_record_bytes;
+            emit_quantize_record(k, values_of(norm), record, lane.lane);
+        });
+        const auto of_token = k.mad_lo(token, 4 * ring_warps, squares.as<u32>()).as<shared_ptr<f32>>();
+        emit_store_squares(k, lane, sum, of_token);
+    };
+    if (layout.config.token_tile == 1)
+        one(k.imm<u32>(0));
+    else
+        k.for_<u32>(0, layout.config.token_tile, 1,
+                    [&](Var<u32>& token) { one(Val<u32>(k.state(), token.operand())); });
+}
+
 /// Rows of a pass from the partial sums to y, by the consumers' threads.
 void emit_rows(KernelBuilder& k, const Layout& layout, const RingSegment& segment, const Operands& operands,
-               const Val<shared_ptr<f32>>& partials, const Val<u32>& first_tile, const Val<u32>& tiles,
-               const Val<u32>& first_token, const Val<u32>& thread) {
+               const Val<shared_ptr<f32>>& partials, const Val<shared_ptr<f32>>& squares, const Val<u32>& first_tile,
+               const Val<u32>& tiles, const Val<u32>& first_token, const Val<u32>& thread) {
     const auto first_row = first_tile << 4U;
     const auto rows = tiles << 4U;
     const auto behind = k.imm<u32>(layout.config.rows) - first_row;
@@ -164,6 +202,11 @@ void emit_rows(KernelBuilder& k, const Layout& layout, const RingSegment& segmen
         if (operands.bias) bias.emplace(k.ld(*operands.bias + y_row));
         for (std::uint32_t t = 0; t < segment.tokens; t++) {
             std::vector<Val<f32>> terms{emit_ring_row(k, segment, partials, row, t)};
+            if (operands.norm) {
+                const auto inverse =
+                    emit_inverse_rms(k, squares + ring_warps * t, layout.config.cols, *layout.config.norm_epsilon);
+                terms.push_back(terms.back() * inverse);
+            }
             if (bias) terms.push_back(terms.back() + *bias);
             const auto token = first_token + t;
             const auto offset = k.mad_wide(token, layout.config.rows, k.cvt<u64>(y_row));
@@ -187,6 +230,7 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
     const GemvRingConfig& config = layout.config;
     const auto shared = k.dynamic_shared<u8>("ring", align(128));
     const auto records = shared + layout.records_at;
+    const auto squares = (shared + layout.squares_at).as<shared_ptr<f32>>();
     const auto sums = (shared + layout.sums_at).as<shared_ptr<f32>>();
     const auto partials = (shared + layout.partials_at).as<shared_ptr<f32>>();
     const RingLane lane(k, layout.dots);
@@ -209,7 +253,11 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
         k.exit();
         k.place(consume);
     }
-    emit_activations(k, layout, operands, first_token, warp, lane.lane, records);
+    if (operands.norm)
+        emit_normed_activations(k, layout, operands, first_token, {warp, lane.lane, lane.group, lane.quad}, records,
+                                squares);
+    else
+        emit_activations(k, layout, operands, first_token, warp, lane.lane, records);
     k.bar_sync(ring_consumer_barrier, 32 * ring_warps);
 
     const auto product = ring_product(k, config.type, lane);
@@ -227,7 +275,7 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
             emit_direct_segment(k, segment, unit_address(k, layout, operands.weights, first_tile), warp,
                                 {records, to, sums}, count);
         k.bar_sync(ring_consumer_barrier, 32 * ring_warps);
-        emit_rows(k, layout, segment, operands, to, first_tile, count, first_token, k.tid.x);
+        emit_rows(k, layout, segment, operands, to, squares, first_tile, count, first_token, k.tid.x);
     };
     if (layout.one_pass) {
         run(tiles.first, tiles.count, partials);
@@ -266,13 +314,15 @@ Result<Generated> gemv_ring(const GemvRingConfig& config, std::optional<Target> 
         align(16));
     const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}]", config.cols), align(16));
     const auto y = k.param<global_ptr<f32>>("y", fmt::format("f32 [tokens][{}], the result", config.rows));
-    std::optional<Val<global_ptr<const f32>>> bias, residual;
+    std::optional<Val<global_ptr<const f32>>> norm, bias, residual;
+    if (config.norm_epsilon)
+        norm.emplace(k.param<global_ptr<const f32>>("norm", fmt::format("f32 [{}]", config.cols), align(16)));
     if (config.bias) bias.emplace(k.param<global_ptr<const f32>>("bias", fmt::format("f32 [{}]", config.rows)));
     if (config.residual)
         residual.emplace(
             k.param<global_ptr<const f32>>("residual", fmt::format("f32 [tokens][{}], may be y", config.rows)));
     const auto tokens = k.param<u32>("tokens", "rows of x");
-    emit_body(k, *layout, {weights, x, y, bias, residual, tokens});
+    emit_body(k, *layout, {weights, x, y, norm, bias, residual, tokens});
 
     LaunchShape launch;
     launch.grid_x = fmt::format("{}", layout->ctas);

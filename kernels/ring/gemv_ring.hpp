@@ -16,13 +16,17 @@ enum class RingSource {
 };
 
 /// y[t][r] = Σ_c W[r][c] · x[t][c] (+ bias[r]) (+ residual[t][r]): W packed in the ring format, x quantised to signed
-/// bytes with a scale for each 32 (ring/activations.hpp) in the kernel, integer products, f32 sums.
+/// bytes with a scale for each 32 (ring/activations.hpp) in the kernel, integer products, f32 sums. With a norm, x[t]
+/// is replaced by x[t] / sqrt(mean of x[t]² + epsilon) · norm: x · norm is quantised, and the sums of rows are
+/// multiplied by 1 / rms (ring/vector_records.hpp), as the persistent decoder does it, to the last bit.
 ///
-/// x: f32 [tokens][cols], 16-byte aligned. y, residual: f32 [tokens][rows]; residual may be y itself. bias: f32 [rows].
+/// x: f32 [tokens][cols], 16-byte aligned. y, residual: f32 [tokens][rows]; residual may be y itself. norm: f32 [cols],
+/// 16-byte aligned. bias: f32 [rows].
 struct GemvRingConfig {
     TensorType type = TensorType::q4_k;
     std::uint32_t rows = 1;
-    std::uint32_t cols = 256; ///< a multiple of the type's block
+    std::uint32_t cols = 256;                ///< a multiple of the type's block
+    std::optional<double> norm_epsilon = {}; ///< nothing: no norm
     bool bias = false;
     bool residual = false;
     std::uint32_t token_tile = 1; ///< 1 to 8 tokens share a pass over the weights
@@ -38,7 +42,7 @@ struct GemvRingConfig {
 /// The name it is registered by: "gemv_ring_q4_k".
 std::string gemv_ring_name(TensorType type);
 
-/// Parameters in order: weights, x, y, [bias], [residual], tokens (u32).
+/// Parameters in order: weights, x, y, [norm], [bias], [residual], tokens (u32).
 Result<Generated> gemv_ring(const GemvRingConfig& config, std::optional<Target> target = std::nullopt,
                             std::optional<PtxVersion> version = std::nullopt);
 

@@ -14,11 +14,14 @@ KernelSpec gemv_ring_spec(TensorType type) {
     spec.name = gemv_ring_name(type);
     spec.family = "ring";
     spec.summary = fmt::format(
-        "y = W x (+ bias) (+ residual), W as {} in the ring format, x quantised to 8 bits, streamed", info.name);
+        "y = W x (+ bias) (+ residual), W as {} in the ring format, x perhaps normed and quantised to 8 bits, streamed",
+        info.name);
     const std::int64_t step = info.block_elements;
     spec.parameters = {
         ParameterSpec::integer("rows", "rows of W, elements of y", 4096, 1, max_rows),
         ParameterSpec::integer("cols", "columns of W, elements of x", 4096, step, max_cols, step),
+        ParameterSpec::choice("norm", "whether x goes through an RMS norm first", {"no", "yes"}),
+        ParameterSpec::real("epsilon", "added to the mean square, with --norm yes", 1e-5, 0, 1),
         ParameterSpec::choice("bias", "whether a bias is added to y", {"no", "yes"}),
         ParameterSpec::choice("residual", "whether a residual is added to y", {"no", "yes"}),
         ParameterSpec::integer("token-tile", "tokens that share one pass over W", 1, 1, 8),
@@ -40,6 +43,7 @@ KernelSpec gemv_ring_spec(TensorType type) {
         config.type = type;
         config.rows = values.u32("rows");
         config.cols = values.u32("cols");
+        if (values.word("norm") == "yes") config.norm_epsilon = values.real("epsilon");
         config.bias = values.word("bias") == "yes";
         config.residual = values.word("residual") == "yes";
         config.token_tile = values.u32("token-tile");

@@ -4,23 +4,38 @@
 #include "kernels/ring/segment.hpp"
 
 namespace ptxgen::kernels {
+namespace {
+
+void emit_super_block(KernelBuilder& k, const VectorLane& lane, std::uint32_t cols, const Val<u32>& super_block,
+                      const SuperBlockBody& body) {
+    const auto block = k.mad_lo(super_block, 8U, lane.group);
+    const auto within = lane.quad * 4U;
+    const auto column = k.mad_lo(block, 32U, within);
+    const auto has = block < cols / 32;
+    body(super_block, column, has);
+}
+
+} // namespace
 
 void emit_each_super_block(KernelBuilder& k, const VectorLane& lane, std::uint32_t cols, const SuperBlockBody& body) {
     const std::uint32_t super_blocks = ceil_div(cols, ring_super_block);
     for (std::uint32_t first = 0; first < super_blocks; first += ring_warps) {
         const auto one = [&] {
             const auto super_block = lane.warp + first;
-            const auto block = k.mad_lo(super_block, 8U, lane.group);
-            const auto within = lane.quad * 4U;
-            const auto column = k.mad_lo(block, 32U, within);
-            const auto has = block < cols / 32;
-            body(super_block, column, has);
+            emit_super_block(k, lane, cols, super_block, body);
         };
         if (super_blocks - first >= ring_warps)
             one();
         else
             k.if_(lane.warp < super_blocks - first, one);
     }
+}
+
+void emit_loop_over_super_blocks(KernelBuilder& k, const VectorLane& lane, std::uint32_t cols,
+                                 const SuperBlockBody& body) {
+    k.for_<u32>(lane.warp, ceil_div(cols, ring_super_block), ring_warps, [&](Var<u32>& super_block) {
+        emit_super_block(k, lane, cols, Val<u32>(k.state(), super_block.operand()), body);
+    });
 }
 
 void emit_add_squares(KernelBuilder& k, const LaneVector& values, Var<f32>& sum) {

@@ -30,8 +30,12 @@ inline RingLaneValues values_of(const LaneVector& v) { return {v[0], v[1], v[2],
 using SuperBlockBody = std::function<void(const Val<u32>& super_block, const Val<u32>& column, const Pred& has)>;
 
 /// Emits `body` for each super-block of this warp, one after the other, of a vector of `cols` columns (a multiple of
-/// 32). All lanes of the warp take part.
+/// 32): as many times as a warp has super-blocks at most. All lanes of the warp take part.
 void emit_each_super_block(KernelBuilder& k, const VectorLane& lane, std::uint32_t cols, const SuperBlockBody& body);
+
+/// The same in a loop of the kernel, `body` emitted once.
+void emit_loop_over_super_blocks(KernelBuilder& k, const VectorLane& lane, std::uint32_t cols,
+                                 const SuperBlockBody& body);
 
 /// Loads the elements at `from` and 16 behind it, four of each; leaves `values` alone where the lane has none.
 template <pointer_type P>

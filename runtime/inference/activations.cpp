@@ -14,7 +14,7 @@ std::array<Part, 16> parts(const ModelShape& shape, std::uint32_t rows, const ke
     const std::uint64_t row_bytes = 4ull * rows;
     return {{{&Activations::state, 4 + row_bytes},
              {&Activations::x, row_bytes * shape.hidden},
-             {&Activations::h, row_bytes * shape.hidden},
+             {&Activations::last, 4ull * shape.hidden},
              {&Activations::y, row_bytes * shape.hidden},
              {&Activations::q, row_bytes * shape.q_dim()},
              {&Activations::k, row_bytes * shape.kv_dim()},

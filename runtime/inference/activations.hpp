@@ -14,8 +14,8 @@ namespace ptxgen {
 struct Activations {
     runtime::DevicePtr state = 0;     ///< u32 position of the first token, then the tokens' ids, u32 [rows]
     runtime::DevicePtr x = 0;         ///< [hidden], the residual stream
-    runtime::DevicePtr h = 0;         ///< [hidden], normed
-    runtime::DevicePtr y = 0;         ///< [hidden], a block's output
+    runtime::DevicePtr last = 0;      ///< [hidden] of one token, whose logits are wanted
+    runtime::DevicePtr y = 0;         ///< [hidden], a block's output; normed x, where a kernel of its own norms it
     runtime::DevicePtr q = 0;         ///< [q_dim]
     runtime::DevicePtr k = 0;         ///< [kv_dim]
     runtime::DevicePtr v = 0;         ///< [kv_dim]

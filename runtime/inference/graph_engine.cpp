@@ -143,9 +143,9 @@ Status PlannedEngine::initialise(const Model& model, const kernels::AttentionScr
     prompt.layers();
     if (!prompt.status()) return prompt.status();
     progress(0.5);
-    // One row: logits_of_row() copies the wanted row of x to the first row of h.
+    // One row: logits_of_row() copies the wanted row of x there.
     PlanBuilder output = builder(output_plan_, 1);
-    output.output(buffers_.h);
+    output.output(buffers_.last);
     if (!output.status()) return output.status();
     PlanBuilder token = builder(token_plan_, 1);
     token.layers();
@@ -227,7 +227,7 @@ Status PlannedEngine::run_chunk(std::span<const TokenId> ids) {
 
 Status PlannedEngine::logits_of_row(std::uint32_t row) {
     const std::uint64_t bytes = 4ull * shape_.hidden;
-    if (auto ok = stream_.copy(buffers_.h, buffers_.x + row * bytes, bytes); !ok) return ok;
+    if (auto ok = stream_.copy(buffers_.last, buffers_.x + row * bytes, bytes); !ok) return ok;
     return run(output_plan_, 1);
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/elementwise/gated.hpp"
 #include "kernels/gather/gather.hpp"
 #include "kernels/gemv/gemv.hpp"
+#include "kernels/norm/add_rms_norm.hpp"
 #include "kernels/norm/rms_norm.hpp"
 #include "kernels/quantize/round_q8.hpp"
 #include "kernels/ring/gather_ring.hpp"
@@ -133,17 +134,35 @@ void PlanBuilder::add_residual(DevicePtr from) {
         [config](std::uint32_t tokens) { return kernels::add_grid(config, tokens); }, {{"x", buffers_.x}, {"y", from}});
 }
 
-void PlanBuilder::add_products(DevicePtr x, std::initializer_list<Product> products) {
+void PlanBuilder::add_normed_residual(DevicePtr from, const gguf::Tensor* norm) {
+    const ModelShape& shape = model_.shape;
+    if (on_device_.activations == ActivationFormat::f32 || shape.hidden % 32 != 0) {
+        add_norm(from, norm, from);
+        add_residual(from);
+        return;
+    }
+    const kernels::AddRmsNormConfig config{shape.hidden, shape.norm_epsilon};
+    add(
+        "add_rms_norm", [=](auto target, auto version) { return kernels::add_rms_norm(config, target, version); },
+        [](std::uint32_t tokens) { return kernels::add_rms_norm_grid(tokens); },
+        {{"x", buffers_.x}, {"y", from}, {"weight", on_device_.weights[norm]}});
+}
+
+void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products) {
     const bool exact = on_device_.activations == ActivationFormat::f32;
-    bool rounded = false;
+    bool prepared = false;
     for (const Product& product : products) {
         if (on_device_.weights.is_packed(product.matrix)) {
-            add_ring_product(x, product); // rounds x by itself
+            add_ring_product(x, norm, product); // norms and rounds x by itself
             continue;
         }
-        if (!exact && !rounded) add_rounding(x, static_cast<std::uint32_t>(product.matrix->ne[0]));
-        rounded = true;
-        add_general_product(exact ? x : buffers_.rounded, product);
+        const DevicePtr normed = norm ? buffers_.y : x;
+        if (!prepared) {
+            if (norm) add_norm(x, norm, normed);
+            if (!exact) add_rounding(normed, static_cast<std::uint32_t>(product.matrix->ne[0]));
+        }
+        prepared = true;
+        add_general_product(exact ? normed : buffers_.rounded, product);
     }
 }
 
@@ -156,25 +175,27 @@ void PlanBuilder::add_rounding(DevicePtr x, std::uint32_t width) {
         {{"x", x}, {"out", buffers_.rounded}});
 }
 
-void PlanBuilder::add_ring_product(DevicePtr x, const Product& product) {
+void PlanBuilder::add_ring_product(DevicePtr x, const gguf::Tensor* norm, const Product& product) {
     kernels::GemvRingConfig config;
     config.type = product.matrix->type;
     config.rows = static_cast<std::uint32_t>(product.matrix->ne[1]);
     config.cols = static_cast<std::uint32_t>(product.matrix->ne[0]);
     config.token_tile = token_tile_;
+    if (norm) config.norm_epsilon = model_.shape.norm_epsilon;
     config.bias = product.bias != nullptr;
     config.residual = product.residual != 0;
     const auto& properties = device_.properties();
     config.ctas = properties.multiprocessors;
     config.shared_bytes = properties.shared_bytes_per_block_optin;
     add(
-        fmt::format("gemv_ring {} {}x{} tile {}{}{}", name(config.type), config.rows, config.cols, token_tile_,
-                    config.bias ? " bias" : "", config.residual ? " residual" : ""),
+        fmt::format("gemv_ring {} {}x{} tile {}{}{}{}", name(config.type), config.rows, config.cols, token_tile_,
+                    norm ? " norm" : "", config.bias ? " bias" : "", config.residual ? " residual" : ""),
         [config](auto target, auto version) { return kernels::gemv_ring(config, target, version); },
         [config](std::uint32_t tokens) { return kernels::gemv_ring_grid(config, tokens); },
         {{"weights", on_device_.weights[product.matrix]},
          {"x", x},
          {"y", product.y},
+         {"norm", on_device_.weights[norm]},
          {"bias", on_device_.weights[product.bias]},
          {"residual", product.residual}});
 }
@@ -246,12 +267,11 @@ void PlanBuilder::add_scheduled_product(const std::string& key, const kernels::G
 /// x += matrix · input, by the matrix product itself unless a norm stands between.
 void PlanBuilder::add_block_output(const gguf::Tensor* matrix, DevicePtr input, const gguf::Tensor* post_norm) {
     if (!post_norm) {
-        add_products(input, {{matrix, buffers_.x, nullptr, buffers_.x}});
+        add_products(input, nullptr, {{matrix, buffers_.x, nullptr, buffers_.x}});
         return;
     }
-    add_products(input, {{matrix, buffers_.y}});
-    add_norm(buffers_.y, post_norm, buffers_.y);
-    add_residual(buffers_.y);
+    add_products(input, nullptr, {{matrix, buffers_.y}});
+    add_normed_residual(buffers_.y, post_norm);
 }
 
 void PlanBuilder::layers() {
@@ -259,24 +279,20 @@ void PlanBuilder::layers() {
     add_gather();
     for (std::uint32_t l = 0; l < shape.layers; l++) {
         const LayerTensors& t = model_.layers[l];
-        add_norm(buffers_.x, t.attn_norm, buffers_.h);
-        add_products(buffers_.h, {{t.attn_q, buffers_.q, t.attn_q_bias},
-                                  {t.attn_k, buffers_.k, t.attn_k_bias},
-                                  {t.attn_v, buffers_.v, t.attn_v_bias}});
+        add_products(buffers_.x, t.attn_norm,
+                     {{t.attn_q, buffers_.q, t.attn_q_bias},
+                      {t.attn_k, buffers_.k, t.attn_k_bias},
+                      {t.attn_v, buffers_.v, t.attn_v_bias}});
         add_head_inputs(l);
         add_attention(l);
         add_block_output(t.attn_output, buffers_.attention, t.post_attention_norm);
-        add_norm(buffers_.x, t.ffn_norm, buffers_.h);
-        add_products(buffers_.h, {{t.ffn_gate, buffers_.gate}, {t.ffn_up, buffers_.up}});
+        add_products(buffers_.x, t.ffn_norm, {{t.ffn_gate, buffers_.gate}, {t.ffn_up, buffers_.up}});
         add_gate();
         add_block_output(t.ffn_down, buffers_.gate, t.post_ffw_norm);
     }
 }
 
-void PlanBuilder::output(DevicePtr x) {
-    add_norm(x, model_.output_norm, buffers_.y);
-    add_products(buffers_.y, {{model_.output, buffers_.logits}});
-}
+void PlanBuilder::output(DevicePtr x) { add_products(x, model_.output_norm, {{model_.output, buffers_.logits}}); }
 
 void PlanBuilder::next_token() {
     const kernels::NextTokenConfig config{model_.shape.vocab, Activations::best_parts};

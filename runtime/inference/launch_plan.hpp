@@ -59,6 +59,8 @@ private:
     void add_attention(std::uint32_t layer);
     void add_gate();
     void add_residual(runtime::DevicePtr from);
+    /// x += from, normed with `norm`.
+    void add_normed_residual(runtime::DevicePtr from, const gguf::Tensor* norm);
     /// y = matrix · x (+ bias) (+ residual).
     struct Product {
         const gguf::Tensor* matrix;
@@ -66,8 +68,9 @@ private:
         const gguf::Tensor* bias = nullptr;
         runtime::DevicePtr residual = 0;
     };
-    void add_products(runtime::DevicePtr x, std::initializer_list<Product> products);
-    void add_ring_product(runtime::DevicePtr x, const Product& product);
+    /// Products of x, normed with `norm` if there is one.
+    void add_products(runtime::DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products);
+    void add_ring_product(runtime::DevicePtr x, const gguf::Tensor* norm, const Product& product);
     void add_general_product(runtime::DevicePtr x, const Product& product);
     /// The product's kernel under schedule_.
     void add_scheduled_product(const std::string& key, const kernels::GemvConfig& config,

@@ -43,6 +43,10 @@ public:
     /// Prints, loads and runs a kernel, and waits for it.
     void launch(const Result<kernels::Generated>& generated, const kernels::Grid& grid,
                 std::initializer_list<runtime::KernelArg> args) {
+        launch(generated, grid, std::span(args.begin(), args.size()));
+    }
+    void launch(const Result<kernels::Generated>& generated, const kernels::Grid& grid,
+                std::span<const runtime::KernelArg> args) {
         if (!generated) FAIL(generated.error().message);
         const auto text = print(generated->module);
         if (!text) FAIL(text.error().message);

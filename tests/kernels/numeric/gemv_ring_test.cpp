@@ -30,7 +30,7 @@ std::vector<double> quantized(const std::vector<float>& x) {
 
 struct Case {
     std::vector<std::byte> stored, packed;
-    std::vector<float> x, bias, residual;
+    std::vector<float> x, norm, bias, residual;
     std::vector<double> expected;  ///< [tokens][rows]
     std::vector<double> magnitude; ///< Σ |w · x| and the other terms, what rounding errors are measured by
 };
@@ -43,11 +43,23 @@ Case make_case(const GemvRingConfig& config, std::uint32_t tokens, test::Random&
     pack_ring(config.type, config.rows, config.cols, made.stored.data(), 0, ring_shape(config.rows, config.cols).tiles,
               made.packed.data());
     made.x = test::random_floats(random, std::size_t{tokens} * config.cols);
+    made.norm = test::random_floats(random, config.cols);
     made.bias = test::random_floats(random, config.rows);
     made.residual = test::random_floats(random, std::size_t{tokens} * config.rows);
     std::vector<double> w(count);
     quant::dequantize(config.type, made.stored.data(), count, w.data());
-    const std::vector<double> x = quantized(made.x);
+    std::vector<float> weighed = made.x;
+    std::vector<double> inverse_rms(tokens, 1);
+    for (std::uint32_t t = 0; config.norm_epsilon && t < tokens; t++) {
+        double squares = 0;
+        for (std::uint32_t c = 0; c < config.cols; c++) {
+            float& value = weighed[std::size_t{t} * config.cols + c];
+            squares += double{value} * double{value};
+            value *= made.norm[c];
+        }
+        inverse_rms[t] = 1 / std::sqrt(squares / config.cols + *config.norm_epsilon);
+    }
+    const std::vector<double> x = quantized(weighed);
     for (std::uint32_t t = 0; t < tokens; t++)
         for (std::uint32_t r = 0; r < config.rows; r++) {
             double sum = 0, magnitude = 0;
@@ -56,7 +68,7 @@ Case make_case(const GemvRingConfig& config, std::uint32_t tokens, test::Random&
                 magnitude += std::abs(term);
             };
             for (std::uint32_t c = 0; c < config.cols; c++)
-                add(w[std::size_t{r} * config.cols + c] * x[std::size_t{t} * config.cols + c]);
+                add(w[std::size_t{r} * config.cols + c] * x[std::size_t{t} * config.cols + c] * inverse_rms[t]);
             if (config.bias) add(made.bias[r]);
             if (config.residual) add(made.residual[std::size_t{t} * config.rows + r]);
             made.expected.push_back(sum);
@@ -69,21 +81,17 @@ std::vector<float> run(test::TestDevice& device, const GemvRingConfig& config, c
                        Target target, bool in_place = false) {
     const auto weights = device.upload(made.packed);
     const auto x = device.upload(made.x);
+    const auto norm = device.upload(made.norm);
     const auto bias = device.upload(made.bias);
     const auto residual = device.upload(made.residual);
     const auto apart = device.allocate<float>(made.expected.size());
     const auto& y = in_place ? residual : apart;
-    const auto kernel = gemv_ring(config, target);
-    const Grid grid = gemv_ring_grid(config, tokens);
-    const auto w_at = weights.address(), x_at = x.address(), y_at = y.address();
-    if (config.bias && config.residual)
-        device.launch(kernel, grid, {w_at, x_at, y_at, bias.address(), residual.address(), tokens});
-    else if (config.bias)
-        device.launch(kernel, grid, {w_at, x_at, y_at, bias.address(), tokens});
-    else if (config.residual)
-        device.launch(kernel, grid, {w_at, x_at, y_at, residual.address(), tokens});
-    else
-        device.launch(kernel, grid, {w_at, x_at, y_at, tokens});
+    std::vector<runtime::KernelArg> arguments{weights.address(), x.address(), y.address()};
+    if (config.norm_epsilon) arguments.emplace_back(norm.address());
+    if (config.bias) arguments.emplace_back(bias.address());
+    if (config.residual) arguments.emplace_back(residual.address());
+    arguments.emplace_back(tokens);
+    device.launch(gemv_ring(config, target), gemv_ring_grid(config, tokens), arguments);
     return device.download<float>(y, made.expected.size());
 }
 
@@ -179,6 +187,34 @@ TEST_CASE("ring GEMV multiplies several tokens as it does one") {
             }
         }
     check({.type = TensorType::q4_1, .rows = 5, .cols = 576, .token_tile = 8, .ctas = 1}, 9, seed++);
+}
+
+TEST_CASE("ring GEMV norms its vectors") {
+    std::uint64_t seed = 450;
+    for (const TensorType type : ring_types())
+        for (const std::uint32_t cols : {256u, 1056u, 4608u}) // the last: more super-blocks than warps
+            check({.type = type, .rows = 35, .cols = columns(type, cols), .norm_epsilon = 1e-5, .ctas = 2}, 1, seed++);
+    check(
+        {.type = TensorType::q4_k, .rows = 700, .cols = 768, .norm_epsilon = 0.5, .ctas = 1, .shared_bytes = 96 << 10},
+        1, seed++);
+    for (const std::uint32_t cols : {96u, 4640u})
+        check({.type = TensorType::q5_0,
+               .rows = 18,
+               .cols = cols,
+               .norm_epsilon = 1e-5,
+               .bias = true,
+               .residual = true,
+               .token_tile = 3,
+               .ctas = 2},
+              5, seed++);
+    // Tokens that share the weights are normed as they are alone.
+    const GemvRingConfig config{.type = TensorType::q8_0, .rows = 40, .cols = 4160, .norm_epsilon = 1e-6, .ctas = 3};
+    test::Random random(seed);
+    const Case made = make_case(config, 5, random);
+    GemvRingConfig several = config;
+    several.token_tile = 4;
+    for (auto& device : test::test_devices())
+        CHECK(run(device, several, made, 5, sm_90) == run(device, config, made, 5, sm_90));
 }
 
 TEST_CASE("ring GEMV adds a bias and a residual, also in place") {

@@ -1,3 +1,4 @@
+#include "kernels/norm/add_rms_norm.hpp"
 #include "kernels/norm/head_rms_norm.hpp"
 #include "kernels/norm/rms_norm.hpp"
 
@@ -68,6 +69,28 @@ TEST_CASE("rms_norm equals the float64 reference at any width") {
             }
 }
 
+TEST_CASE("add_rms_norm adds the float64 reference at any width") {
+    for (auto& device : test::test_devices())
+        for (const std::uint32_t width : {32u, 96u, 640u, 1056u, 4096u, 4128u, 9024u}) {
+            CAPTURE(device.name());
+            CAPTURE(width);
+            constexpr std::uint32_t tokens = 3;
+            test::Random random(width);
+            const auto x = random_floats(random, std::size_t{tokens} * width, 3);
+            const auto y = random_floats(random, std::size_t{tokens} * width, 2);
+            const auto weight = random_floats(random, width);
+            const AddRmsNormConfig config{width, 1e-2};
+            auto expected = reference(y, weight, config.epsilon);
+            for (std::size_t i = 0; i < x.size(); i++) expected[i] += x[i];
+            const auto x_at = device.upload(x), y_at = device.upload(y), weight_at = device.upload(weight);
+            // With CTAs beyond the tokens.
+            device.launch(add_rms_norm(config), add_rms_norm_grid(tokens + 2),
+                          {x_at.address(), y_at.address(), weight_at.address(), tokens});
+            CHECK(deviation(device.download<float>(x_at, x.size()), expected) < 1e-6);
+            CHECK(device.download<float>(y_at, y.size()) == y);
+        }
+}
+
 TEST_CASE("rms_norm's epsilon counts in rows of small values") {
     for (auto& device : test::test_devices()) {
         CAPTURE(device.name());
@@ -102,5 +125,6 @@ TEST_CASE("head_rms_norm norms every head by itself") {
 
 TEST_CASE("norms refuse sizes out of range") {
     CHECK(rms_norm({0, 1e-5}).error().message == "width must be from 1 to 1048576, not 0");
+    CHECK(add_rms_norm({48, 1e-5}).error().message == "width must be a multiple of 32, not 48");
     CHECK(head_rms_norm({4, 0, 1e-5}).error().message == "head-dim must be from 1 to 1024, not 0");
 }
