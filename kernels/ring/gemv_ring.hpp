@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ptxgen::kernels {
 
@@ -20,8 +21,16 @@ enum class RingSource {
 /// is replaced by x[t] / sqrt(mean of x[t]² + epsilon) · norm: x · norm is quantised, and the sums of rows are
 /// multiplied by 1 / rms (ring/vector_records.hpp), as the persistent decoder does it, to the last bit.
 ///
+/// Other matrices with as many columns may be multiplied by the same x in the same launch: their rows follow the first
+/// one's, and all rows are shared out among the CTAs.
+///
 /// x: f32 [tokens][cols], 16-byte aligned. y, residual: f32 [tokens][rows]; residual may be y itself. norm: f32 [cols],
 /// 16-byte aligned. bias: f32 [rows].
+struct GemvRingMatrix {
+    TensorType type = TensorType::q4_k;
+    std::uint32_t rows = 1;
+    bool bias = false;
+};
 struct GemvRingConfig {
     TensorType type = TensorType::q4_k;
     std::uint32_t rows = 1;
@@ -37,12 +46,14 @@ struct GemvRingConfig {
     std::uint32_t stages = 0;                ///< 0: as many as fit
     std::uint32_t in_flight = 0;             ///< stages that may be on their way at once; 0: all
     std::uint32_t shared_bytes = 227 * 1024; ///< that a CTA may take, dynamic; at most what the target has
+    std::vector<GemvRingMatrix> others = {}; ///< at most 7; `residual` is the first one's alone
 };
 
 /// The name it is registered by: "gemv_ring_q4_k".
 std::string gemv_ring_name(TensorType type);
 
-/// Parameters in order: weights, x, y, [norm], [bias], [residual], tokens (u32).
+/// Parameters in order: weights, x, y, [norm], [bias], [residual], for each other matrix i (from 2) weights{i}, y{i},
+/// [bias{i}], then tokens (u32).
 Result<Generated> gemv_ring(const GemvRingConfig& config, std::optional<Target> target = std::nullopt,
                             std::optional<PtxVersion> version = std::nullopt);
 

@@ -24,8 +24,7 @@ Result<const BuiltKernel*> KernelSet::get(const std::string& key, const Generate
     return &entries_.emplace(key, std::move(entry)).first->second.kernel;
 }
 
-Result<PlannedLaunch> PlannedLaunch::bind(const BuiltKernel& kernel, GridOf grid,
-                                          std::initializer_list<Argument> arguments) {
+Result<PlannedLaunch> PlannedLaunch::bind(const BuiltKernel& kernel, GridOf grid, std::span<const Argument> arguments) {
     PlannedLaunch planned;
     planned.kernel_ = kernel.kernel;
     planned.grid_ = std::move(grid);
@@ -39,7 +38,7 @@ Result<PlannedLaunch> PlannedLaunch::bind(const BuiltKernel& kernel, GridOf grid
             planned.args_.emplace_back(std::uint32_t{0});
             continue;
         }
-        const auto* given = std::find_if(arguments.begin(), arguments.end(),
+        const auto given = std::find_if(arguments.begin(), arguments.end(),
                                          [&](const Argument& a) { return a.first == parameter.name; });
         if (given == arguments.end())
             return Error{fmt::format("kernel '{}' has a parameter '{}' that the engine does not bind",

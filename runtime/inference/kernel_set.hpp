@@ -4,9 +4,9 @@
 #include "runtime/device.hpp"
 
 #include <functional>
-#include <initializer_list>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,11 +44,10 @@ private:
 class PlannedLaunch {
 public:
     using GridOf = std::function<kernels::Grid(std::uint32_t tokens)>;
-    using Argument = std::pair<std::string_view, runtime::DevicePtr>;
+    using Argument = std::pair<std::string, runtime::DevicePtr>;
 
     /// Binds every parameter by name; `tokens` is filled at the launch. The error names a parameter without argument.
-    static Result<PlannedLaunch> bind(const BuiltKernel& kernel, GridOf grid,
-                                      std::initializer_list<Argument> arguments);
+    static Result<PlannedLaunch> bind(const BuiltKernel& kernel, GridOf grid, std::span<const Argument> arguments);
 
     Status launch(runtime::Stream& stream, std::uint32_t tokens);
 

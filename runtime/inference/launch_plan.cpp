@@ -38,7 +38,7 @@ kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels
 }
 
 void PlanBuilder::add(const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
-                      std::initializer_list<PlannedLaunch::Argument> arguments) {
+                      std::span<const PlannedLaunch::Argument> arguments) {
     if (!status_) return;
     auto kernel = kernels_.get(key, generate);
     if (!kernel) {
@@ -151,9 +151,10 @@ void PlanBuilder::add_normed_residual(DevicePtr from, const gguf::Tensor* norm) 
 void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products) {
     const bool exact = on_device_.activations == ActivationFormat::f32;
     bool prepared = false;
+    std::vector<Product> in_ring_format; // whose kernel norms and rounds x by itself
     for (const Product& product : products) {
         if (on_device_.weights.is_packed(product.matrix)) {
-            add_ring_product(x, norm, product); // norms and rounds x by itself
+            in_ring_format.push_back(product);
             continue;
         }
         const DevicePtr normed = norm ? buffers_.y : x;
@@ -164,6 +165,7 @@ void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initi
         prepared = true;
         add_general_product(exact ? normed : buffers_.rounded, product);
     }
+    if (!in_ring_format.empty()) add_ring_products(x, norm, in_ring_format);
 }
 
 void PlanBuilder::add_rounding(DevicePtr x, std::uint32_t width) {
@@ -175,29 +177,38 @@ void PlanBuilder::add_rounding(DevicePtr x, std::uint32_t width) {
         {{"x", x}, {"out", buffers_.rounded}});
 }
 
-void PlanBuilder::add_ring_product(DevicePtr x, const gguf::Tensor* norm, const Product& product) {
+void PlanBuilder::add_ring_products(DevicePtr x, const gguf::Tensor* norm, std::span<const Product> products) {
+    const Product& first = products[0];
+    const auto rows = [](const Product& product) { return static_cast<std::uint32_t>(product.matrix->ne[1]); };
     kernels::GemvRingConfig config;
-    config.type = product.matrix->type;
-    config.rows = static_cast<std::uint32_t>(product.matrix->ne[1]);
-    config.cols = static_cast<std::uint32_t>(product.matrix->ne[0]);
+    config.type = first.matrix->type;
+    config.rows = rows(first);
+    config.cols = static_cast<std::uint32_t>(first.matrix->ne[0]);
     config.token_tile = token_tile_;
     if (norm) config.norm_epsilon = model_.shape.norm_epsilon;
-    config.bias = product.bias != nullptr;
-    config.residual = product.residual != 0;
+    config.bias = first.bias != nullptr;
+    config.residual = first.residual != 0;
     const auto& properties = device_.properties();
     config.ctas = properties.multiprocessors;
     config.shared_bytes = properties.shared_bytes_per_block_optin;
+    std::vector<PlannedLaunch::Argument> arguments{{"x", x}, {"norm", on_device_.weights[norm]}};
+    std::string matrices;
+    for (std::size_t i = 0; i < products.size(); i++) {
+        const Product& product = products[i];
+        const TensorType type = product.matrix->type;
+        if (i > 0) config.others.push_back({type, rows(product), product.bias != nullptr});
+        const std::string number = i > 0 ? fmt::format("{}", i + 1) : std::string();
+        arguments.emplace_back("weights" + number, on_device_.weights[product.matrix]);
+        arguments.emplace_back("y" + number, product.y);
+        arguments.emplace_back("bias" + number, on_device_.weights[product.bias]);
+        arguments.emplace_back("residual" + number, product.residual);
+        matrices += fmt::format(" {} {}{}{}", name(type), rows(product), product.bias ? " bias" : "",
+                                product.residual ? " residual" : "");
+    }
     add(
-        fmt::format("gemv_ring {} {}x{} tile {}{}{}{}", name(config.type), config.rows, config.cols, token_tile_,
-                    norm ? " norm" : "", config.bias ? " bias" : "", config.residual ? " residual" : ""),
+        fmt::format("gemv_ring{} x {} tile {}{}", matrices, config.cols, token_tile_, norm ? " norm" : ""),
         [config](auto target, auto version) { return kernels::gemv_ring(config, target, version); },
-        [config](std::uint32_t tokens) { return kernels::gemv_ring_grid(config, tokens); },
-        {{"weights", on_device_.weights[product.matrix]},
-         {"x", x},
-         {"y", product.y},
-         {"norm", on_device_.weights[norm]},
-         {"bias", on_device_.weights[product.bias]},
-         {"residual", product.residual}});
+        [config](std::uint32_t tokens) { return kernels::gemv_ring_grid(config, tokens); }, arguments);
 }
 
 void PlanBuilder::add_general_product(DevicePtr x, const Product& product) {

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,7 +53,11 @@ public:
 
 private:
     void add(const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
-             std::initializer_list<PlannedLaunch::Argument> arguments);
+             std::span<const PlannedLaunch::Argument> arguments);
+    void add(const std::string& key, const KernelSet::Generate& generate, PlannedLaunch::GridOf grid,
+             std::initializer_list<PlannedLaunch::Argument> arguments) {
+        add(key, generate, std::move(grid), std::span(arguments.begin(), arguments.size()));
+    }
     void add_gather();
     void add_norm(runtime::DevicePtr x, const gguf::Tensor* weight, runtime::DevicePtr out);
     void add_head_inputs(std::uint32_t layer);
@@ -70,7 +75,8 @@ private:
     };
     /// Products of x, normed with `norm` if there is one.
     void add_products(runtime::DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products);
-    void add_ring_product(runtime::DevicePtr x, const gguf::Tensor* norm, const Product& product);
+    /// Of matrices in the ring format, by one launch.
+    void add_ring_products(runtime::DevicePtr x, const gguf::Tensor* norm, std::span<const Product> products);
     void add_general_product(runtime::DevicePtr x, const Product& product);
     /// The product's kernel under schedule_.
     void add_scheduled_product(const std::string& key, const kernels::GemvConfig& config,

@@ -217,6 +217,64 @@ TEST_CASE("ring GEMV norms its vectors") {
         CHECK(run(device, several, made, 5, sm_90) == run(device, config, made, 5, sm_90));
 }
 
+TEST_CASE("ring GEMV multiplies several matrices as it does each alone") {
+    const std::vector<GemvRingMatrix> matrices{
+        {TensorType::q4_k, 300}, {TensorType::q6_k, 37, true}, {TensorType::q8_0, 16}, {TensorType::q4_1, 5}};
+    std::uint64_t seed = 470;
+    for (const std::uint32_t cols : {768u, 4352u})
+        for (const std::uint32_t tokens : {1u, 3u})
+            for (const std::uint32_t ctas : {1u, 3u, 132u}) {
+                CAPTURE(cols);
+                CAPTURE(tokens);
+                CAPTURE(ctas);
+                test::Random random(seed++);
+                GemvRingConfig together{.cols = cols, .norm_epsilon = 1e-5, .token_tile = std::min(tokens, 2u)};
+                together.ctas = ctas;
+                // Little memory: the first matrix takes several passes of a lone CTA.
+                together.shared_bytes = (tokens == 1 ? 96 : 160) * 1024;
+                std::vector<GemvRingConfig> alone;
+                std::vector<Case> cases;
+                for (const GemvRingMatrix& matrix : matrices) {
+                    GemvRingConfig config = together;
+                    config.type = matrix.type;
+                    config.rows = matrix.rows;
+                    config.bias = matrix.bias;
+                    config.others.clear();
+                    alone.push_back(config);
+                    cases.push_back(make_case(config, tokens, random));
+                    cases.back().x = cases[0].x;
+                    cases.back().norm = cases[0].norm;
+                    if (alone.size() > 1) together.others.push_back(matrix);
+                }
+                together.type = matrices[0].type;
+                together.rows = matrices[0].rows;
+                for (auto& device : test::test_devices()) {
+                    CAPTURE(device.name());
+                    const auto x = device.upload(cases[0].x), norm = device.upload(cases[0].norm);
+                    std::vector<runtime::Buffer> kept, y;
+                    std::vector<runtime::KernelArg> arguments;
+                    for (std::size_t i = 0; i < cases.size(); i++) {
+                        kept.push_back(device.upload(cases[i].packed));
+                        y.push_back(device.allocate<float>(cases[i].expected.size()));
+                        arguments.emplace_back(kept.back().address());
+                        if (i == 0) arguments.emplace_back(x.address());
+                        arguments.emplace_back(y.back().address());
+                        if (i == 0) arguments.emplace_back(norm.address());
+                        if (!alone[i].bias) continue;
+                        kept.push_back(device.upload(cases[i].bias));
+                        arguments.emplace_back(kept.back().address());
+                    }
+                    arguments.emplace_back(tokens);
+                    for (const Target target : {sm_90, sm_75}) {
+                        device.launch(gemv_ring(together, target), gemv_ring_grid(together, tokens), arguments);
+                        for (std::size_t i = 0; i < cases.size(); i++)
+                            CHECK(device.download<float>(y[i], cases[i].expected.size()) ==
+                                  run(device, alone[i], cases[i], tokens, target));
+                    }
+                }
+            }
+}
+
 TEST_CASE("ring GEMV adds a bias and a residual, also in place") {
     std::uint64_t seed = 400;
     for (const bool bias : {false, true})
@@ -352,6 +410,11 @@ TEST_CASE("a ring GEMV that cannot be is refused with the reason") {
     CHECK(message({.type = TensorType::q5_k}) == "there is no ring format for weights of type Q5_K");
     CHECK(message({.type = TensorType::q4_k, .cols = 576}) == "cols must be a multiple of 256 for Q4_K, not 576");
     CHECK(message({.rows = 0}) == "rows must be from 1 to 1073741824, not 0");
+    GemvRingConfig several{.rows = 16, .cols = 256};
+    several.others.assign(8, {TensorType::q8_0, 16});
+    CHECK(message(several) == "matrices must be from 1 to 8, not 9");
+    several.others.assign(1, {TensorType::q5_k, 16});
+    CHECK(message(several) == "there is no ring format for weights of type Q5_K");
     CHECK(message({.token_tile = 9}) == "token-tile must be from 1 to 8, not 9");
     CHECK(message({.ctas = 0}) == "ctas must be from 1 to 65535, not 0");
     CHECK(message({.stage_units = 3}) == "stage-units must be 1, 2, 4, 8 or 16, not 3");
