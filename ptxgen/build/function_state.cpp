@@ -54,24 +54,26 @@ void FunctionState::place_label(std::uint32_t label) {
 }
 
 Instruction& FunctionState::append(std::uint16_t form, const Choices& choices, std::vector<Operand> operands) {
-    Instruction instruction;
+    Instruction& instruction = function().body.emplace_back();
     instruction.form = form;
     instruction.choices = choices;
     instruction.operands = std::move(operands);
-    append(std::move(instruction));
-    return function().body.back();
+    complete(instruction);
+    return instruction;
 }
 
-void FunctionState::append(Instruction instruction) {
+void FunctionState::append(Instruction instruction) { complete(function().body.emplace_back(std::move(instruction))); }
+
+void FunctionState::complete(Instruction& instruction) {
     if (guard) {
         if (instruction.guard)
             error("nested-guard",
                   "an instruction with a guard of its own stands inside predicated(); use if_ around it");
         instruction.guard = guard;
     }
-    instruction.comment = std::exchange(next_comment, {});
+    instruction.comment.clear();
+    instruction.comment.swap(next_comment);
     if (instruction.form != raw_form) instruction.operands.resize(instruction.row().operands.size());
-    function().body.push_back(std::move(instruction));
 }
 
 void FunctionState::append(std::string_view text, std::vector<Operand> operands) {
@@ -82,18 +84,24 @@ void FunctionState::append(std::string_view text, std::vector<Operand> operands)
 void FunctionState::move(Register target, const Operand& source, Type type) {
     const Operand from = materialise(source, type);
     if (from.kind == Operand::Kind::reg && from.id == target.index) return;
-    const Type width = register_type(type);
-    // Bit types carry every class; integers of 32 and 64 bits read better as unsigned.
-    const std::string text = type_class(type) == TypeClass::unsigned_integer && bit_width(type) >= 16
-                                 ? fmt::format("mov.{}", to_string(type))
-                                 : fmt::format("mov.{}", to_string(width));
-    append(text, {Operand::reg(target), from});
+    auto& known = moves_[static_cast<std::size_t>(type)];
+    if (!known) {
+        // Bit types carry every class; integers of 32 and 64 bits read better as unsigned.
+        const bool as_unsigned = type_class(type) == TypeClass::unsigned_integer && bit_width(type) >= 16;
+        known = find_form(fmt::format("mov.{}", to_string(as_unsigned ? type : register_type(type))), 2);
+    }
+    append(known->first, known->second, {Operand::reg(target), from});
+}
+
+void FunctionState::append_sum(Register target, const Operand& plain, std::int64_t offset, Type type) {
+    static const auto narrow = find_form("add.s32", 3), wide = find_form("add.s64", 3);
+    const auto& [form, choices] = bit_width(type) == 64 ? wide : narrow;
+    append(form, choices, {Operand::reg(target), plain, Operand::integer(offset)});
 }
 
 void FunctionState::assign_sum(Register target, const Operand& source, Type type) {
     if (source.kind != Operand::Kind::reg || source.value == 0) return move(target, source, type);
-    append(bit_width(type) == 64 ? "add.s64" : "add.s32",
-           {Operand::reg(target), Operand::reg(Register{source.id}), Operand::integer(source.value)});
+    append_sum(target, Operand::reg(Register{source.id}), source.value, type);
 }
 
 Operand FunctionState::copy(const Operand& source, Type type) {
@@ -131,8 +139,7 @@ Operand FunctionState::materialise(const Operand& operand, Type type) {
         const Register result = new_register(type);
         Operand plain = operand;
         plain.value = 0;
-        append(bit_width(type) == 64 ? "add.s64" : "add.s32",
-               {Operand::reg(result), plain, Operand::integer(operand.value)});
+        append_sum(result, plain, operand.value, type);
         return Operand::reg(result);
     }
     return operand;

@@ -2,8 +2,10 @@
 
 #include "ptxgen/ir/ir.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,10 +72,16 @@ public:
     void finish();
 
 private:
+    /// What every appended instruction gets: the guard, the comment.
+    void complete(Instruction& instruction);
+    void append_sum(Register target, const Operand& plain, std::int64_t offset, Type type);
+
     Module* module_;
     std::vector<Diagnostic>* diagnostics_;
     std::size_t function_;
     std::vector<Instruction> prologue_;
+    /// Rows and choices of `mov` by Type, once they have been looked up.
+    std::array<std::optional<std::pair<std::uint16_t, Choices>>, static_cast<std::size_t>(Type::e5m2x2) + 1> moves_;
     std::map<std::string, Operand, std::less<>> specials_;
     std::map<std::pair<std::uint8_t, std::uint32_t>, Operand> symbol_addresses_;
 };

@@ -13,10 +13,9 @@ Operand guard_register(FunctionState& state, const Pred& p) {
 }
 
 void branch(FunctionState& state, std::uint32_t label, std::optional<Operand> guard) {
-    const auto [form, choices] = find_form("bra", 1);
+    static const auto bra = find_form("bra", 1);
     Instruction instruction;
-    instruction.form = form;
-    instruction.choices = choices;
+    std::tie(instruction.form, instruction.choices) = bra;
     instruction.operands = {Operand::label(label)};
     instruction.guard = std::move(guard);
     state.append(std::move(instruction));

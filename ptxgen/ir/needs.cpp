@@ -3,9 +3,10 @@
 #include "ptxgen/ir/directive.hpp"
 
 #include <algorithm>
-#include <map>
-
+#include <cstring>
 #include <fmt/format.h>
+#include <map>
+#include <unordered_map>
 
 namespace ptxgen {
 namespace {
@@ -14,15 +15,35 @@ constexpr Minimum b128_minimum{{8, 3}, {70, TargetVariant::plain}};
 constexpr Minimum large_parameters_minimum{{8, 1}, {70, TargetVariant::plain}};
 constexpr std::uint64_t small_parameter_space = 4352; // bytes; PTX ISA, "Kernel function parameter limits"
 
+/// An instruction without its operands.
+struct Variety {
+    std::uint16_t form;
+    Choices choices;
+    bool operator==(const Variety&) const = default;
+};
+static_assert(sizeof(Variety) == 2 * sizeof(std::uint64_t) && std::has_unique_object_representations_v<Variety>);
+
+struct VarietyHash {
+    std::size_t operator()(const Variety& variety) const {
+        std::array<std::uint64_t, 2> halves; // NOLINT(cppcoreguidelines-pro-type-member-init)
+        std::memcpy(halves.data(), &variety, sizeof variety);
+        constexpr std::uint64_t odd = 0x9e3779b97f4a7c15u;
+        const std::uint64_t mixed = (halves[0] * odd ^ halves[1]) * odd;
+        return mixed ^ mixed >> 32;
+    }
+};
+
 class Collector {
 public:
-    explicit Collector(const Module& module) : module_(module) {}
+    Collector(const Module& module, Places places) : module_(module), all_places_(places == Places::all) {}
 
     std::vector<Need> run() {
         for (std::size_t f = 0; f < module_.functions.size(); f++) {
             function_ = static_cast<int>(f);
             const auto& function = module_.functions[f];
             signature(function);
+            has_b128_ = std::any_of(function.registers.begin(), function.registers.end(),
+                                    [](const RegisterInfo& info) { return bit_width(info.type) == 128; });
             for (std::size_t i = 0; i < function.body.size(); i++) {
                 instruction_ = static_cast<int>(i);
                 location_ = function.body[i].location;
@@ -51,8 +72,13 @@ private:
             push(instruction.raw_mnemonic, {{instruction.raw_minimum}});
             return;
         }
-        if (instruction.form >= forms().size() || !are_words(instruction.row(), instruction.choices)) return;
-        if (!first_time(instructions_, {instruction.form, instruction.choices})) return;
+        if (instruction.form >= forms().size()) return;
+        // A known variety has been looked at; one with choices that are no words never becomes known.
+        const Variety variety{instruction.form, instruction.choices};
+        if (const auto known = instructions_.find(variety); known != instructions_.end())
+            return another_place(known->second);
+        if (!are_words(instruction.row(), instruction.choices)) return;
+        instructions_.emplace(variety, needs_.size());
         const Form& form = instruction.row();
         std::vector<std::vector<Minimum>> parts;
         for (const auto& part : requirements(form, instruction.choices))
@@ -66,7 +92,7 @@ private:
             const auto& special = special_registers()[operand.id];
             push(std::string(special.name), {{special.minimum}});
         }
-        if (operand.kind == Operand::Kind::reg && operand.id < function.registers.size() &&
+        if (has_b128_ && operand.kind == Operand::Kind::reg && operand.id < function.registers.size() &&
             bit_width(function.registers[operand.id].type) == 128 && first_time(specials_, UINT32_MAX))
             push("a 128-bit register", {{b128_minimum}});
         for (const auto& element : operand.elements) add(function, element);
@@ -76,8 +102,12 @@ private:
     template <class Key>
     bool first_time(std::map<Key, std::size_t>& known, const Key& key) {
         const auto [at, inserted] = known.try_emplace(key, needs_.size());
-        if (!inserted) needs_[at->second].places.push_back({function_, instruction_, location_});
+        if (!inserted) another_place(at->second);
         return inserted;
+    }
+
+    void another_place(std::size_t need) {
+        if (all_places_) needs_[need].places.push_back({function_, instruction_, location_});
     }
 
     void push(std::string what, std::vector<std::vector<Minimum>> parts, std::optional<Minimum> removed = {}) {
@@ -85,8 +115,10 @@ private:
     }
 
     const Module& module_;
+    bool all_places_;
+    bool has_b128_ = false; ///< the function's registers
     std::vector<Need> needs_;
-    std::map<std::pair<std::uint16_t, Choices>, std::size_t> instructions_;
+    std::unordered_map<Variety, std::size_t, VarietyHash> instructions_;
     std::map<std::uint32_t, std::size_t> specials_; ///< UINT32_MAX: 128-bit registers
     std::map<std::string, std::size_t> directives_;
     int function_ = -1;
@@ -143,6 +175,6 @@ std::string Need::describe(std::optional<PtxVersion> version, std::optional<Targ
     return lacking ? "needs " + to_string(*lacking) : "is available everywhere";
 }
 
-std::vector<Need> collect_needs(const Module& module) { return Collector(module).run(); }
+std::vector<Need> collect_needs(const Module& module, Places places) { return Collector(module, places).run(); }
 
 } // namespace ptxgen

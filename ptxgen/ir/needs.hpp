@@ -17,7 +17,7 @@ struct Need {
         int instruction = -1; ///< -1: the function's signature
         SourceLocation location;
     };
-    std::vector<Place> places; ///< everywhere that it stands, in the order of the text
+    std::vector<Place> places; ///< where it stands, in the order of the text; not empty
 
     /// The lowest version with which `target` has it, nothing if no version has.
     std::optional<PtxVersion> lowest_version(Target target) const;
@@ -26,7 +26,10 @@ struct Need {
     std::string describe(std::optional<PtxVersion> version, std::optional<Target> target) const;
 };
 
+/// Whether Need::places is to hold everywhere that the thing stands, or only the first place.
+enum class Places : std::uint8_t { all, first };
+
 /// Needs of a module, each distinct one once, in the order of their first places.
-std::vector<Need> collect_needs(const Module& module);
+std::vector<Need> collect_needs(const Module& module, Places places = Places::all);
 
 } // namespace ptxgen

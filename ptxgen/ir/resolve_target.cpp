@@ -70,7 +70,7 @@ Result<Minimum> resolve_target(const Module& module) {
                                      to_string(introduced), to_string(*module.version))};
         left.front().lowest = *module.version;
     }
-    for (const auto& need : collect_needs(module)) {
+    for (const auto& need : collect_needs(module, Places::first)) {
         const auto before = left.front();
         std::erase_if(left, [&](Candidate& candidate) { return !candidate.narrow(need, module.version); });
         if (!left.empty()) continue;

@@ -180,13 +180,18 @@ std::optional<std::span<const Minimum>> unmet(const Form& form, const Choices& c
     return std::nullopt;
 }
 
-std::string mnemonic(const Form& form, const Choices& choices) {
-    std::string text(form.opcode);
+void append_mnemonic(std::string& out, const Form& form, const Choices& choices) {
+    out += form.opcode;
     for (std::size_t slot = 0; slot < form.slots.size(); slot++)
         if (const Word* word = chosen(form, choices, static_cast<int>(slot))) {
-            text += '.';
-            text += word->text;
+            out += '.';
+            out += word->text;
         }
+}
+
+std::string mnemonic(const Form& form, const Choices& choices) {
+    std::string text;
+    append_mnemonic(text, form, choices);
     return text;
 }
 

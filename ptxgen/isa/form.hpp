@@ -237,6 +237,7 @@ std::optional<std::span<const Minimum>> unmet(const Form& form, const Choices& c
 
 /// The mnemonic with its modifiers: "ld.global.v4.f32".
 std::string mnemonic(const Form& form, const Choices& choices);
+void append_mnemonic(std::string& out, const Form& form, const Choices& choices);
 
 /// Assigns modifiers, in any order, to the slots of a form. On failure says at which modifier, or which is missing.
 struct ModifierMatch {

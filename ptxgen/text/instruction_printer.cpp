@@ -2,6 +2,8 @@
 
 #include "ptxgen/text/text.hpp"
 
+#include <array>
+#include <charconv>
 #include <fmt/format.h>
 
 namespace ptxgen {
@@ -13,16 +15,31 @@ const std::string& name_at(const std::vector<std::string>& names, std::uint32_t 
     return id < names.size() ? names[id] : unknown;
 }
 
+void append_integer(std::string& out, std::int64_t value, int base = 10) {
+    std::array<char, 24> digits; // NOLINT(cppcoreguidelines-pro-type-member-init): written before it is read
+    out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value, base).ptr);
+}
+
+void append_constant(std::string& out, std::int64_t value) {
+    constexpr std::int64_t largest_decimal = 99999;
+    if (value <= largest_decimal) return append_integer(out, value);
+    out += "0x";
+    append_integer(out, value, 16);
+}
+
 // ptxas reads [r+-4] but not [r-4].
 void append_offset(std::string& out, std::int64_t offset) {
-    if (offset != 0) out += fmt::format("+{}", offset);
+    if (offset == 0) return;
+    out += '+';
+    append_integer(out, offset);
 }
 
 } // namespace
 
 std::string integer_text(std::int64_t value) {
-    constexpr std::int64_t largest_decimal = 99999;
-    return value > largest_decimal ? fmt::format("{:#x}", value) : fmt::format("{}", value);
+    std::string text;
+    append_constant(text, value);
+    return text;
 }
 
 std::string InstructionPrinter::symbol_name(SymbolScope scope, std::uint32_t id) const {
@@ -43,8 +60,8 @@ void InstructionPrinter::append(std::string& out, const Operand& operand) const 
     if (operand.negated) out += '!';
     switch (operand.kind) {
     case Operand::Kind::none: break;
-    case Operand::Kind::reg: out += name_at(names_.registers, operand.id); break;
-    case Operand::Kind::integer: out += integer_text(operand.value); break;
+    case Operand::Kind::reg: out += name_at(names().registers, operand.id); break;
+    case Operand::Kind::integer: append_constant(out, operand.value); break;
     case Operand::Kind::f32_bits: out += fmt::format("0f{:08X}", static_cast<std::uint32_t>(operand.value)); break;
     case Operand::Kind::f64_bits: out += fmt::format("0d{:016X}", static_cast<std::uint64_t>(operand.value)); break;
     case Operand::Kind::special:
@@ -54,7 +71,7 @@ void InstructionPrinter::append(std::string& out, const Operand& operand) const 
         out += symbol_name(operand.scope, operand.id);
         append_offset(out, operand.value);
         break;
-    case Operand::Kind::label: out += name_at(names_.labels, operand.id); break;
+    case Operand::Kind::label: out += name_at(names().labels, operand.id); break;
     case Operand::Kind::sink: out += '_'; break;
     case Operand::Kind::vector:
         out += '{';
@@ -67,11 +84,13 @@ void InstructionPrinter::append(std::string& out, const Operand& operand) const 
     case Operand::Kind::address:
         out += '[';
         if (operand.base == Operand::Kind::reg || operand.base == Operand::Kind::symbol) {
-            out += operand.base == Operand::Kind::reg ? name_at(names_.registers, operand.id)
-                                                      : symbol_name(operand.scope, operand.id);
+            if (operand.base == Operand::Kind::reg)
+                out += name_at(names().registers, operand.id);
+            else
+                out += symbol_name(operand.scope, operand.id);
             append_offset(out, operand.value);
         } else {
-            out += integer_text(operand.value);
+            append_constant(out, operand.value);
         }
         out += ']';
         break;
@@ -111,7 +130,7 @@ void InstructionPrinter::append(std::string& out, const Instruction& instruction
     if (instruction.form == raw_form)
         out += instruction.raw_mnemonic;
     else if (instruction.form < forms().size() && are_words(instruction.row(), instruction.choices))
-        out += mnemonic(instruction.row(), instruction.choices);
+        append_mnemonic(out, instruction.row(), instruction.choices);
     else
         out += '?';
     append_operands(out, instruction);

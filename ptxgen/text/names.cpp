@@ -1,5 +1,7 @@
 #include "ptxgen/text/names.hpp"
 
+#include <array>
+#include <charconv>
 #include <map>
 #include <unordered_set>
 
@@ -47,17 +49,29 @@ FunctionNames::FunctionNames(const Function& function) {
     std::unordered_set<std::string> taken;
     for (const auto& info : function.registers)
         if (!info.name.empty()) taken.insert(info.name);
-    std::map<std::string_view, std::uint32_t> next;
+    struct Series {
+        std::string_view prefix;
+        std::uint32_t* last = nullptr; ///< number given last to this prefix, which several types may have
+    };
+    std::map<std::string_view, std::uint32_t> numbers;
+    std::array<Series, static_cast<std::size_t>(Type::e5m2x2) + 1> series{};
     registers.reserve(function.registers.size());
     for (const auto& info : function.registers) {
-        std::string name = info.name;
-        if (name.empty()) {
-            const auto prefix = register_prefix(info.type);
-            auto& number = next[prefix];
-            do name = fmt::format("{}{}", prefix, ++number);
-            while (taken.count(name) != 0);
+        if (!info.name.empty()) {
+            registers.push_back(info.name);
+            continue;
         }
-        registers.push_back(std::move(name));
+        Series& of_type = series[static_cast<std::size_t>(info.type)];
+        if (!of_type.last) {
+            of_type.prefix = register_prefix(info.type);
+            of_type.last = &numbers[of_type.prefix];
+        }
+        std::string& name = registers.emplace_back();
+        do {
+            std::array<char, 16> digits; // NOLINT(cppcoreguidelines-pro-type-member-init): written before it is read
+            const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), ++*of_type.last).ptr;
+            name.assign(of_type.prefix).append(digits.data(), end);
+        } while (!taken.empty() && taken.count(name) != 0);
     }
     taken.clear();
     for (const auto& label : function.labels)

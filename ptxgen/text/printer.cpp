@@ -2,6 +2,7 @@
 #include "ptxgen/text/text.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -111,6 +112,7 @@ void append_registers(std::string& out, const Function& function, const Function
     };
     const UsedRegisters used(function);
     std::map<std::pair<std::string_view, Type>, Family> families;
+    std::array<Family*, static_cast<std::size_t>(Type::e5m2x2) + 1> latest{}; // of each type: mostly the next one's too
     std::map<std::string_view, unsigned> types_of_prefix;
     std::map<Type, std::vector<std::string_view>> singles;
     for (std::size_t i = 0; i < names.registers.size(); i++) {
@@ -121,11 +123,15 @@ void append_registers(std::string& out, const Function& function, const Function
             singles[type].push_back(names.registers[i]);
             continue;
         }
-        const auto [at, inserted] =
-            families.try_emplace({split.prefix, type}, Family{split.prefix, type, 0, {}, false});
-        if (inserted) types_of_prefix[split.prefix]++;
-        at->second.end = std::max(at->second.end, split.number + 1);
-        at->second.members.push_back(names.registers[i]);
+        Family*& family = latest[static_cast<std::size_t>(type)];
+        if (!family || family->prefix != split.prefix) {
+            const auto [at, inserted] =
+                families.try_emplace({split.prefix, type}, Family{split.prefix, type, 0, {}, false});
+            if (inserted) types_of_prefix[split.prefix]++;
+            family = &at->second;
+        }
+        family->end = std::max(family->end, split.number + 1);
+        family->members.push_back(names.registers[i]);
     }
     std::map<Type, std::vector<const Family*>> ranges;
     for (auto& [key, family] : families) {

@@ -24,9 +24,10 @@ public:
         for (index_ = 0; index_ < function_.body.size(); index_++) {
             const auto& instruction = function_.body[index_];
             if (instruction.form == raw_form) continue;
+            const auto specs = instruction.row().operands;
             for (std::size_t i = 0; i < instruction.operands.size(); i++) {
                 position_ = static_cast<int>(i);
-                const auto& spec = instruction.row().operands[i];
+                const auto& spec = specs[i];
                 if (spec.kind == OperandKind::address && instruction.operands[i].kind == Operand::Kind::address)
                     check(instruction, spec, instruction.operands[i]);
             }
@@ -66,15 +67,15 @@ private:
     }
 
     void check_base(Space space, Type type, const Operand& address) {
-        const auto name = printer_.names().registers[address.id];
         const auto klass = type_class(type);
         const bool narrow_ok = space != Space::generic && space != Space::global;
         const bool integer = klass == TypeClass::bits || is_integer(type);
         if (integer && (bit_width(type) == 64 || (narrow_ok && bit_width(type) == 32))) return;
-        fail("address-type", fmt::format("'{}' is a .{} register, expected a 64-bit{} integer as an address{}{}", name,
-                                         to_string(type), narrow_ok ? " or 32-bit" : "",
-                                         space == Space::generic ? "" : " in ." + std::string(to_string(space)),
-                                         space == Space::generic ? " (generic)" : ""));
+        fail("address-type",
+             fmt::format("'{}' is a .{} register, expected a 64-bit{} integer as an address{}{}",
+                         printer_.names().registers[address.id], to_string(type), narrow_ok ? " or 32-bit" : "",
+                         space == Space::generic ? "" : " in ." + std::string(to_string(space)),
+                         space == Space::generic ? " (generic)" : ""));
     }
 
     Place place_of(const Operand& address) const {

@@ -2,7 +2,9 @@
 #include "ptxgen/text/names.hpp"
 #include "ptxgen/verify/report.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <optional>
 #include <unordered_map>
 
 namespace ptxgen::verifier {
@@ -111,6 +113,16 @@ void check_directives(Report& report, const Function& function) {
     if (maximum && required) fail(".maxntid and .reqntid exclude each other");
 }
 
+/// Whether a declared name may be one that the printer gives to a register without a name: those begin with '%', differ
+/// from each other, and from the names of the other registers.
+bool may_meet_printed_names(const Function& function) {
+    const auto marked = [](const auto& declared) { return !declared.name.empty() && declared.name[0] == '%'; };
+    return std::any_of(function.parameters.begin(), function.parameters.end(), marked) ||
+           std::any_of(function.returns.begin(), function.returns.end(), marked) ||
+           std::any_of(function.variables.begin(), function.variables.end(), marked) ||
+           std::any_of(function.labels.begin(), function.labels.end(), marked);
+}
+
 /// Module-level shared variables that a function's instructions name.
 std::uint64_t shared_bytes(const Module& module, const Function& function) {
     std::vector<bool> used(module.variables.size());
@@ -163,7 +175,8 @@ void check_module_declarations(Report& report) {
 }
 
 void check_function_declarations(Report& report, const Function& function) {
-    const FunctionNames printed(function);
+    std::optional<FunctionNames> made;
+    const auto printed = [&]() -> const FunctionNames& { return made ? *made : made.emplace(function); };
     Names names(report, &function);
     std::uint64_t bytes = 0;
     for (const auto* list : {&function.parameters, &function.returns}) {
@@ -197,18 +210,20 @@ void check_function_declarations(Report& report, const Function& function) {
                        fmt::format("external variable '{}' must be declared outside of functions", variable.name),
                        &function, variable.location);
     }
+    const bool all_registers = may_meet_printed_names(function);
     for (std::size_t i = 0; i < function.registers.size(); i++) {
         const auto& info = function.registers[i];
-        names.add(printed.registers[i], "register", {});
+        if (all_registers || !info.name.empty()) names.add(printed().registers[i], "register", {});
         if (info.type == Type::none || info.type == Type::bf16 || info.type == Type::bf16x2 || info.type == Type::tf32)
             report.add(
                 Severity::error, "operand-type",
                 fmt::format("register '{}' is declared as .{}; values of this type live in .b16 and .b32 registers",
-                            printed.registers[i], to_string(info.type)),
+                            printed().registers[i], to_string(info.type)),
                 &function);
     }
     for (std::size_t i = 0; i < function.labels.size(); i++)
-        if (function.labels[i].placed) names.add(printed.labels[i], "label", {});
+        if (const auto& label = function.labels[i]; label.placed)
+            names.add(label.name.empty() ? printed().labels[i] : label.name, "label", {});
     check_directives(report, function);
     const auto limit = shared_memory_limits(report.target()).static_bytes;
     if (const auto shared = shared_bytes(report.module(), function); function.is_kernel && shared > limit)

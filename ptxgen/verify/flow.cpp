@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <span>
 
 namespace ptxgen::verifier {
 namespace {
@@ -51,10 +53,9 @@ private:
     template <class Visit>
     void visit_operands(const Instruction& instruction, Visit visit) const {
         const bool raw = instruction.form == raw_form;
-        for (std::size_t i = 0; i < instruction.operands.size(); i++) {
-            const bool written = raw || instruction.row().operands[i].written;
-            visit_operand(instruction.operands[i], written, raw, visit);
-        }
+        const auto specs = raw ? std::span<const OperandSpec>{} : instruction.row().operands;
+        for (std::size_t i = 0; i < instruction.operands.size(); i++)
+            visit_operand(instruction.operands[i], raw || specs[i].written, raw, visit);
     }
 
     template <class Visit>
@@ -119,6 +120,9 @@ private:
 
     void collect_events() {
         events_.resize((registers_ + facts_.size() + 63) / 64);
+        watched_.resize(function_.registers.size());
+        for (std::size_t reg = 0; reg < watched_.size(); reg++)
+            watched_[reg] = number_[reg] != none || !facts_of_predicate_[reg].empty();
         for (const auto block : flow_.order)
             for (auto i = flow_.blocks[block].begin; i < flow_.blocks[block].end; i++) add_events(i);
     }
@@ -126,6 +130,9 @@ private:
     void add_events(std::uint32_t i) {
         const auto& instruction = function_.body[i];
         const auto& guard = instruction.guard;
+        bool any_watched = guard && watched_[guard->id];
+        visit_operands(instruction, [&](std::uint32_t reg, bool) { any_watched = any_watched || watched_[reg]; });
+        if (!any_watched) return;
         if (guard && number_[guard->id] != none) add(number_[guard->id], i, EventKind::read);
         visit_operands(instruction, [&](std::uint32_t reg, bool written) {
             if (written || number_[reg] == none) return;
@@ -238,12 +245,16 @@ private:
     }
 
     void report_reads() {
-        const FunctionNames names(function_);
+        if (bad_reads_.empty()) return;
+        std::optional<FunctionNames> names; // made for the first report
         std::vector<bool> assigned(function_.registers.size()), reported(function_.registers.size());
-        for (const auto& instruction : function_.body)
-            visit_operands(instruction, [&](std::uint32_t reg, bool written) {
-                if (written) assigned[reg] = true;
-            });
+        const auto begin = [&] {
+            names.emplace(function_);
+            for (const auto& instruction : function_.body)
+                visit_operands(instruction, [&](std::uint32_t reg, bool written) {
+                    if (written) assigned[reg] = true;
+                });
+        };
         for (const auto& [instruction, registers] : bad_reads_) {
             const auto excuses = excused_.find(instruction);
             for (const auto reg : registers) {
@@ -252,10 +263,11 @@ private:
                                      std::count(excuses->second.begin(), excuses->second.end(), reg) != 0;
                 if (excused || reported[reg]) continue;
                 reported[reg] = true;
+                if (!names) begin();
+                const auto& name = names->registers[reg];
                 report_.at(report_.doubtful(), "uninitialised", function_, instruction, position_of(instruction, reg),
-                           assigned[reg]
-                               ? fmt::format("'{}' is read here, but not assigned on every path", names.registers[reg])
-                               : fmt::format("'{}' is read here, but never assigned", names.registers[reg]));
+                           assigned[reg] ? fmt::format("'{}' is read here, but not assigned on every path", name)
+                                         : fmt::format("'{}' is read here, but never assigned", name));
             }
         }
     }
@@ -278,6 +290,7 @@ private:
     std::size_t registers_ = 0;         ///< candidates; facts are numbered behind them
     std::vector<std::uint32_t> number_; ///< of a register among the candidates, `none` for the others
     std::vector<std::uint32_t> candidates_;
+    std::vector<std::uint8_t> watched_; ///< whether a register is a candidate, or facts depend on it
     std::map<Fact, std::uint32_t> facts_;
     std::vector<Fact> fact_list_;
     std::vector<std::vector<std::uint32_t>> facts_of_register_, facts_of_predicate_;

@@ -91,6 +91,8 @@ TEST_CASE("operands that the builder cannot make, but plain data can") {
               f.registers[1].name = "%r2";
           })[0] == "duplicate-name");
     CHECK(rules_after([](Function& f) { f.labels.push_back({"end", 0, true}); }) == Rules{"duplicate-name"});
+    // The printer calls the first 32-bit register so.
+    CHECK(rules_after([](Function& f) { f.labels.push_back({"%r1", 0, true}); }) == Rules{"duplicate-name"});
     CHECK(rules_after([](Function& f) { f.directives.emplace_back("maxntidd", std::vector<std::uint32_t>{1}); }) ==
           Rules{"directive"});
     CHECK(rules_after([](Function& f) { f.directives.emplace_back("maxntid", std::vector<std::uint32_t>{}); }) ==
