@@ -122,13 +122,14 @@ TEST_CASE("the persistent decoder assembles for published shapes, without local 
         }
 }
 
-// 10 ms of an idle machine, twice as much of one that others use.
+// The process's own time, of the best of many rounds: on a busy machine most take up to twice as long.
 TEST_CASE("emitting a whole decoder takes a few milliseconds") {
+    constexpr double bound = 10; // ms
     for (const Shape& shape : shapes) {
         const DecoderConfig config = config_of(shape, 90);
         double best = 1e9;
-        for (int round = 0; round < 5; round++) {
-            const std::clock_t start = std::clock(); // the process's time: the machine may be busy
+        for (int round = 0; round < 5 || (round < 100 && best >= bound); round++) {
+            const std::clock_t start = std::clock();
             const std::string text = emitted(config, {90, TargetVariant::plain});
             best = std::min(best, 1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
             CHECK(text.size() > 10000);
@@ -136,7 +137,7 @@ TEST_CASE("emitting a whole decoder takes a few milliseconds") {
         CAPTURE(shape.name);
         if (std::getenv("PTXGEN_SHOW")) MESSAGE(best);
 #ifdef NDEBUG
-        CHECK(best < 20);
+        CHECK(best < bound);
 #endif
     }
 }
