@@ -22,6 +22,10 @@ struct DecoderConfig {
     bool ring = false;
     /// Blocks travel between CTAs in packets of 16 bytes (PTX 8.3 and newer), or of 8.
     bool wide_packets = true;
+    /// The CTA that has 32 rows of an output or down projection adds them to the residual stream and sends them on as a
+    /// block, normed; otherwise all CTAs read the rows as f32. Models with post norms always do that; by default, so do
+    /// those whose CTAs would have more rows at most.
+    std::optional<bool> owned_residual;
     bool mma = true; ///< integer products by tensor cores (sm_80 and newer); the sums are the same without
     std::uint32_t shared_bytes = 99 * 1024; ///< that a CTA may have
     /// Positions for which one CTA attends alone, before another one joins it: at least 16.

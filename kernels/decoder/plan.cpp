@@ -147,28 +147,52 @@ void split_op(const DecoderConfig& config, DecoderOp& op) {
     }
 }
 
+/// Whoever has rows of the residual stream has them behind both projections.
+void decide_owned_residual(const DecoderConfig& config, DecoderPlan& plan) {
+    constexpr std::uint32_t pair = block_values / ring_tile_rows;
+    DecoderOp& out = plan.ops[static_cast<std::size_t>(OpName::attention_output)];
+    DecoderOp& down = plan.ops[static_cast<std::size_t>(OpName::down)];
+    const bool no_longer = pair * ceil_div(down.tiles / pair, config.ctas) <= ceil_div(down.tiles, config.ctas);
+    plan.owned_residual = !config.shape.post_norms && config.owned_residual.value_or(no_longer);
+    if (plan.owned_residual) out.granule = down.granule = pair;
+}
+
 /// Rotates the CTAs' numbers in each op of a layer so that their bytes are about equal over the layer.
 void balance(const DecoderConfig& config, DecoderPlan& plan) {
     std::vector<std::uint64_t> load(config.ctas, 0);
-    for (std::size_t o = 0; o + 1 < op_count; o++) {
-        DecoderOp& op = plan.ops[o];
-        const std::uint64_t weight = std::uint64_t{op.cols} * (op.paired ? 2 : 1);
-        const auto share = [&](std::uint32_t c) {
-            return op.first_tile(c + 1, config.ctas) - op.first_tile(c, config.ctas);
+    const auto rotate = [&](std::span<const OpName> names) {
+        const auto weight = [&](std::uint32_t rotated) {
+            std::uint64_t bytes = 0;
+            for (const OpName name : names) {
+                const DecoderOp& op = plan.op(name);
+                const std::uint32_t tiles =
+                    op.first_tile(rotated + 1, config.ctas) - op.first_tile(rotated, config.ctas);
+                bytes += std::uint64_t{op.cols} * (op.paired ? 2 : 1) * tiles;
+            }
+            return bytes;
         };
+        std::vector<std::uint64_t> weights;
+        for (std::uint32_t c = 0; c < config.ctas; c++) weights.push_back(weight(c));
         std::uint64_t best = ~std::uint64_t{0};
+        std::uint32_t chosen = 0;
         for (std::uint32_t rotation = 0; rotation < config.ctas; rotation += 1 + config.ctas / 64) {
             std::uint64_t worst = 0;
-            for (std::uint32_t c = 0; c < config.ctas; c++) {
-                const std::uint64_t sum = load[c] + weight * share((c + rotation) % config.ctas);
-                worst = std::max(worst, sum);
-            }
+            for (std::uint32_t c = 0; c < config.ctas; c++)
+                worst = std::max(worst, load[c] + weights[(c + rotation) % config.ctas]);
             if (worst < best) {
                 best = worst;
-                op.rotation = rotation;
+                chosen = rotation;
             }
         }
-        for (std::uint32_t c = 0; c < config.ctas; c++) load[c] += weight * share((c + op.rotation) % config.ctas);
+        for (const OpName name : names) plan.ops[static_cast<std::size_t>(name)].rotation = chosen;
+        for (std::uint32_t c = 0; c < config.ctas; c++) load[c] += weights[(c + chosen) % config.ctas];
+    };
+    rotate(std::array{OpName::qkv});
+    if (plan.owned_residual) {
+        rotate(std::array{OpName::attention_output, OpName::down});
+        rotate(std::array{OpName::gate_up});
+    } else {
+        for (const OpName name : {OpName::attention_output, OpName::gate_up, OpName::down}) rotate(std::array{name});
     }
 }
 
@@ -187,9 +211,15 @@ void plan_edges(const DecoderConfig& config, DecoderPlan& plan) {
     e.k = take(rows(s.kv_dim()));
     e.v = take(rows(s.kv_dim()));
     e.attention = take(s.q_dim());
-    e.attention_block = take(s.hidden);
+    const std::uint32_t blocks = s.hidden / block_values;
+    const std::uint32_t residual = plan.owned_residual ? block_edge_size(blocks, e.blocks) : s.hidden;
+    e.attention_block = take(residual);
     e.gated = take(block_edge_size(s.ffn / block_values, e.blocks));
-    e.ffn_block = take(s.hidden);
+    e.ffn_block = take(residual);
+    if (plan.owned_residual) {
+        e.attention_squares = take(blocks);
+        e.ffn_squares = take(blocks);
+    }
     e.part_size = s.head_dim + 1;
     if (plan.max_splits > 1) e.part = take(s.heads * plan.max_splits * e.part_size);
     e.best = std::uint64_t{e.layer} * s.layers;
@@ -246,6 +276,7 @@ Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
     shared.dequantised = take(dequantised);
     shared.partials = take(partials);
     shared.heads = take(4ull * 2 * (group + 2) * ((s.head_dim + 3) / 4 * 4)); // and the weights of their norms
+    if (plan.owned_residual) shared.own_norm = take(4ull * plan.own_norm_rows());
     shared.scratch = take(256);
     shared.ring = shared.bytes;
     const auto too_small = [&](std::uint64_t needed) {
@@ -291,6 +322,7 @@ Result<DecoderPlan> plan_decoder(const DecoderConfig& config) {
     plan_output(config, plan);
     // A warp rounds a block of the gated vector: the rows of two tiles.
     plan.ops[static_cast<std::size_t>(OpName::gate_up)].granule = block_values / ring_tile_rows;
+    decide_owned_residual(config, plan);
     for (DecoderOp& op : plan.ops) split_op(config, op);
     balance(config, plan);
     plan_attention_op(config, plan);

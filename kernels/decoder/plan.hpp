@@ -5,6 +5,7 @@
 #include "kernels/decoder/decoder.hpp"
 #include "kernels/ring/pipeline.hpp"
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -55,11 +56,13 @@ struct LayerKind {
 };
 
 /// Packets of the edges, as numbers of packets of 8 bytes: each layer has its own. `gated` holds blocks, see
-/// blocks.hpp; all others an f32 a packet.
+/// blocks.hpp, and so do the results of attention and feed-forward block where residuals are owned; all others an f32 a
+/// packet.
 struct EdgePlan {
     BlockPackets blocks = BlockPackets::triples;
     std::uint32_t q = 0, k = 0, v = 0, attention = 0, attention_block = 0, gated = 0, ffn_block = 0, part = 0;
-    std::uint32_t layer = 0;     ///< packets of a layer
+    std::uint32_t layer = 0;                              ///< packets of a layer
+    std::uint32_t attention_squares = 0, ffn_squares = 0; ///< with owned residuals: a block's sum of squares each
     std::uint32_t part_size = 0; ///< of one CTA's part of the attention: o [group][head_dim], then log2 of the weight
     std::uint64_t best = 0;      ///< [2][ctas][4]: value, index, stop
     std::uint64_t total = 0;
@@ -72,12 +75,14 @@ struct SharedPlan {
     std::uint32_t dequantised = 0; ///< the same as f32, for types without a ring format
     std::uint32_t partials = 0;    ///< partial sums of rows; also the attention's parts
     std::uint32_t heads = 0;       ///< f32 [group + 2][head_dim]: queries, key, value of a key head
+    std::uint32_t own_norm = 0;    ///< f32 [own_norm_rows()]: weights of the next norm for the CTA's own rows
     std::uint32_t scratch = 0;     ///< 64 words, see the emitter
     std::uint32_t ring = 0;
     std::uint32_t bytes = 0;
 };
 
 struct DecoderPlan {
+    bool owned_residual = false; ///< DecoderConfig::owned_residual, decided
     std::array<DecoderOp, op_count> ops;
     std::vector<LayerKind> kinds;
     std::vector<std::uint32_t> kind_of; ///< by layer
@@ -88,6 +93,10 @@ struct DecoderPlan {
     AttentionPlan attention_plan;
     std::uint32_t max_splits = 1;
 
+    /// Row r of a CTA's own rows has place r mod own_norm_rows().
+    std::uint32_t own_norm_rows() const {
+        return std::bit_ceil(ring_tile_rows * ops[static_cast<std::size_t>(OpName::down)].max_tiles);
+    }
     const DecoderOp& op(OpName name) const { return ops[static_cast<std::size_t>(name)]; }
 };
 Result<DecoderPlan> plan_decoder(const DecoderConfig& config);

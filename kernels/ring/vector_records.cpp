@@ -38,8 +38,35 @@ void emit_loop_over_super_blocks(KernelBuilder& k, const VectorLane& lane, std::
     });
 }
 
+namespace {
+
+/// value + that of the lane at each distance, one after the other.
+Val<f32> lanes_combined(KernelBuilder& k, const Val<f32>& value, std::initializer_list<std::uint32_t> distances) {
+    auto sum = k.var<f32>(value);
+    for (const std::uint32_t distance : distances) {
+        const auto other = k.shfl_sync_bfly(sum, distance, 31U, 0xffffffffU);
+        sum = sum + other;
+    }
+    return Val<f32>(sum);
+}
+
+} // namespace
+
 void emit_add_squares(KernelBuilder& k, const LaneVector& values, Var<f32>& sum) {
-    for (const auto& value : values) sum = k.fma(value, value, sum);
+    std::vector<Val<f32>> terms;
+    for (const auto& value : values) terms.push_back(value * value);
+    while (terms.size() > 1) {
+        std::vector<Val<f32>> pairs;
+        for (std::size_t i = 0; i < terms.size(); i += 2) pairs.push_back(terms[i] + terms[i + 1]);
+        terms.swap(pairs);
+    }
+    const auto of_block = lanes_combined(k, terms[0], {1U, 2U});
+    sum += of_block;
+}
+
+Val<f32> emit_block_squares(KernelBuilder& k, const Val<f32>& value) {
+    const auto square = value * value;
+    return lanes_combined(k, square, {1U, 2U, 16U, 4U, 8U});
 }
 
 void emit_weigh(KernelBuilder&, LaneVector& norm, const LaneVector& x) {
@@ -48,7 +75,7 @@ void emit_weigh(KernelBuilder&, LaneVector& norm, const LaneVector& x) {
 
 void emit_store_squares(KernelBuilder& k, const VectorLane& lane, const Var<f32>& sum,
                         const Val<shared_ptr<f32>>& squares) {
-    const auto of_warp = lanes_sum(k, sum);
+    const auto of_warp = lanes_sum(k, sum, 4, 32); // a block's lanes have the same
     const auto target = squares + lane.warp;
     k.predicated(lane.lane == 0, [&] { k.st(target, of_warp); });
 }
@@ -65,7 +92,7 @@ Val<f32> emit_post_scale(KernelBuilder& k, const Var<f32>& sum, const Val<u32>& 
                          const Val<shared_ptr<f32>>& scratch, const CtaBarrier& consumers, std::uint32_t width,
                          double epsilon) {
     const auto total = cta_sum(k, sum, thread, 32 * ring_warps, scratch, consumers);
-    const auto mean = k.fma(total, k.imm<f32>(1.0 / width), k.imm<f32>(epsilon));
+    const auto mean = k.fma(total, k.imm<f32>(0.25 / width), k.imm<f32>(epsilon)); // each block counts four times
     const auto root = k.sqrt(mean, rn);
     return k.div(k.imm<f32>(1.f), root);
 }

@@ -136,6 +136,7 @@ Status PersistentEngine::initialise(const Model& model, const EngineOptions& opt
     config.split_positions = persistent.split_positions;
     config.silent_cta = persistent.silent_cta;
     config.tears_blocks = persistent.tears_blocks;
+    config.owned_residual = persistent.owned_residual;
     config.wide_packets = persistent.wide_packets.value_or(properties.ptx_version >= PtxVersion{8, 3});
     config.profile = options.on_profile != nullptr;
     on_profile_ = options.on_profile;
