@@ -28,7 +28,8 @@ public:
         if (plan.lanes * plan.elements_of_lane() == head_dim) return;
         const std::uint32_t last = (plan.chunks - 1) * plan.lanes * plan.vector;
         has_last_.emplace(first_ + last < head_dim);
-        to_last_.emplace(k.selp(k.imm<s32>(last), -first_.as<s32>(), *has_last_));
+        const auto back = -first_.as<s32>();
+        to_last_.emplace(k.selp(k.imm<s32>(last), back, *has_last_));
     }
     /// A lane's own pointer for a pointer to an element that all rows share; chunk() takes it from there.
     template <pointer_type P>
@@ -298,12 +299,16 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
     k.bar_sync(0);
     const std::uint32_t elements = plan.heads * head_dim;
     const auto merged_element = [&](const Val<u32>& i, const Val<u32>& head) {
-        return emit_attention_merge(k, m_parts + head, l_parts + head, o_parts + i, plan.heads, elements, active);
+        const auto m = m_parts + head;
+        const auto l = l_parts + head;
+        const auto o = o_parts + i;
+        return emit_attention_merge(k, m, l, o, plan.heads, elements, active);
     };
     const auto write_out = [&] {
         k.for_<u32>(thread, elements, 32 * plan.warps, [&](Var<u32>& i) {
             const MergedPart merged = merged_element(i, quotient(i, head_dim));
-            k.st(out_row + i, k.div(merged.o, merged.l));
+            const auto whole = k.div(merged.o, merged.l);
+            k.st(out_row + i, whole);
         });
     };
     if (config.splits == 1) {
@@ -342,8 +347,9 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
     k.comment("the last one to arrive puts all parts together");
     k.for_<u32>(thread, elements, 32 * plan.warps, [&](Var<u32>& i) {
         const auto m = first_part + elements + quotient(i, head_dim);
-        k.st(out_row + i,
-             emit_attention_combine(k, m, m + plan.heads, first_part + i, part_floats, part_floats, splits));
+        const auto o = first_part + i;
+        const auto whole = emit_attention_combine(k, m, m + plan.heads, o, part_floats, part_floats, splits);
+        k.st(out_row + i, whole);
     });
 }
 

@@ -31,7 +31,8 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
             return k_.selp(p_.rope_sliding.as<u64>(), p_.rope.as<u64>(), walk_.is_sliding());
         };
         const auto table = table_of().as<global_ptr<const f32>>();
-        const auto own_angle = row(k_, table, position(), s.rope.dim) + lane_ * 2u;
+        const auto in_row = lane_ * 2u;
+        const auto own_angle = row(k_, table, position(), s.rope.dim) + in_row;
         for (std::uint32_t r = 0; r < pair_rounds; r++) {
             angles.push_back(accumulators(k_, 2, 0.f));
             const auto exists = lane_ < (pairs - 32 * r);
@@ -46,7 +47,10 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
             const auto weight = k_.selp(of_query.as<u64>(), of_key.as<u64>(), is_query).as<global_ptr<const f32>>();
             for (std::uint32_t c = 0; c < ceil_div(vectors, 32); c++) {
                 const auto element = (lane_ + 32 * c) * vector;
-                k_.if_(element < dim, [&] { store(k_, own_weight + element, load(k_, weight + element, vector)); });
+                k_.if_(element < dim, [&] {
+                    const Values loaded = load(k_, weight + element, vector);
+                    store(k_, own_weight + element, loaded);
+                });
             }
         }
         const auto query_packet = k_.mad_lo(query_head, dim, k_.imm<u32>(plan_.edges.q));
@@ -60,7 +64,7 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
             const auto exists = element < dim;
             const auto has = exists & wanted;
             const auto packet = first_packet + element;
-            const Values values = emit_poll(k_, {layer_edges() + packet}, vector, has, epoch_, guard_,
+            const Values values = emit_poll(k_, {layer_edges() + packet}, vector, has, epoch(), guard_,
                                             {WaitSite::query, walk_.layer(), packet});
             k_.predicated(has, [&] { store(k_, own_row + element, values); });
         }
@@ -68,8 +72,9 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
         if (s.qk_norm) {
             const auto in_lanes = lane_ < head_rms_norm_lanes(norm);
             const auto wanted_turns = turns & wanted;
-            emit_head_rms_norm(k_, norm, own_row, own_weight, own_row, lane_ & (head_rms_norm_lanes(norm) - 1),
-                               wanted_turns & in_lanes);
+            const auto in_head = lane_ & (head_rms_norm_lanes(norm) - 1);
+            const auto takes_part = wanted_turns & in_lanes;
+            emit_head_rms_norm(k_, norm, own_row, own_weight, own_row, in_head, takes_part);
             k_.bar_warp_sync(0xffffffffu);
         }
         k_.if_(turns & wanted, [&] {
@@ -157,9 +162,12 @@ void DecoderEmitter::publish_attention(const Val<u32>& query_head, const Val<u32
         });
     k_.for_<u32>(thread_, group * dim, 32 * ring_warps, [&](Var<u32>& i) {
         const auto head = quotient(i, dim);
-        const auto value = emit_attention_combine(k_, m + head, l + head, o + i, group, group * dim, active);
+        const auto own_m = m + head;
+        const auto own_l = l + head;
+        const auto own_o = o + i;
+        const auto value = emit_attention_combine(k_, own_m, own_l, own_o, group, group * dim, active);
         const auto packet = target + i;
-        emit_publish(k_, layer_edges() + packet, value, epoch_);
+        emit_publish(k_, layer_edges() + packet, value, epoch());
     });
 }
 
@@ -186,7 +194,8 @@ void DecoderEmitter::combine_splits(const Val<u32>& query_head, const Val<u32>& 
             const auto weight = k_.lg2(sum, approx) + top;
             const auto number = k_.mad_lo(query_head, plan_.max_splits, split);
             const auto first = k_.mad_lo(number, plan_.edges.part_size, k_.imm<u32>(plan_.edges.part + elements));
-            emit_publish(k_, layer_edges() + (first + thread_), weight, epoch_);
+            const auto packet = first + thread_;
+            emit_publish(k_, layer_edges() + packet, weight, epoch());
         });
     }
     barrier(); // the parts have been read
@@ -212,15 +221,19 @@ void DecoderEmitter::combine_splits(const Val<u32>& query_head, const Val<u32>& 
             const auto of_other = k_.mad_lo(other, plan_.edges.part_size, from);
             const auto packet = of_other + within;
             const auto own = target + item;
-            const Values value = emit_poll(k_, {layer_edges() + packet}, 1, has, epoch_, guard_,
+            const Values value = emit_poll(k_, {layer_edges() + packet}, 1, has, epoch(), guard_,
                                            {WaitSite::attention_part, walk_.layer(), packet});
             k_.predicated(has, [&] { k_.st(own, value[0]); });
             base += 32 * ring_warps;
         });
     };
     const auto width = k_.max(count, k_.imm<u32>(1));
-    take(splits * count, width, first_part + begin, values);
-    take(splits * group, k_.imm<u32>(group), first_part + elements, weights);
+    const auto all_elements = splits * count;
+    const auto own_elements = first_part + begin;
+    take(all_elements, width, own_elements, values);
+    const auto all_weights = splits * group;
+    const auto own_weights = first_part + elements;
+    take(all_weights, k_.imm<u32>(group), own_weights, weights);
     const auto own_one = ones + thread_;
     k_.for_<u32>(thread_, splits * group, 32 * ring_warps, [&](Var<u32>& i) { k_.st(ones + i, k_.imm<f32>(1.f)); });
     barrier();
@@ -244,7 +257,8 @@ void DecoderEmitter::combine_splits(const Val<u32>& query_head, const Val<u32>& 
         });
         const auto first = k_.mad_lo(query_head, elements, k_.imm<u32>(plan_.edges.attention));
         const auto packet = first + element;
-        emit_publish(k_, layer_edges() + packet, k_.div(sum, norm), epoch_);
+        const auto whole = k_.div(sum, norm);
+        emit_publish(k_, layer_edges() + packet, whole, epoch());
     });
 }
 

@@ -87,7 +87,7 @@ void DecoderEmitter::emit_layer() {
     const auto note_step = [&] { note("%clock64", profile.at(0, step++), DecoderProfile::layer_steps); };
     const auto publish_at = [&](std::uint32_t first) {
         return [this, first](const Val<u32>& number, const Val<f32>& value) {
-            emit_publish(k_, layer_edges() + number + first, value, epoch_);
+            emit_publish(k_, layer_edges() + number + first, value, epoch());
         };
     };
     k_.comment("queries, keys, values");
@@ -124,7 +124,7 @@ void DecoderEmitter::emit_layer() {
     emit_op(gate_up, [&](const Val<u32>& number, const Val<f32>& value) {
         const auto block = number >> 5U;
         const auto publish = [&](std::optional<std::uint32_t> withheld) {
-            emit_publish_block(k_, block_edge(e.gated), block, value, lane_, epoch_, config_.mma, withheld);
+            emit_publish_block(k_, block_edge(e.gated), block, value, lane_, epoch(), config_.mma, withheld);
         };
         if (!config_.silent_cta || !config_.tears_blocks) return publish({});
         k_.if_(
@@ -180,10 +180,10 @@ void DecoderEmitter::emit_output() {
     const auto buffer = p_.edges + plan_.edges.best + parity * (4 * config_.ctas);
     k_.if_(first_thread, [&] {
         const auto own = buffer + cta_ * 4u;
-        emit_publish(k_, own, best.value, epoch_);
-        emit_publish(k_, own + 1, Val<u32>(best.index).as<f32>(), epoch_);
-        emit_publish(k_, own + 2, Val<u32>(stop).as<f32>(), epoch_);
-        emit_publish(k_, own + 3, k_.imm<f32>(0.f), epoch_);
+        emit_publish(k_, own, best.value, epoch());
+        emit_publish(k_, own + 1, Val<u32>(best.index).as<f32>(), epoch());
+        emit_publish(k_, own + 2, Val<u32>(stop).as<f32>(), epoch());
+        emit_publish(k_, own + 3, k_.imm<f32>(0.f), epoch());
     });
     barrier(); // the scratch of the best has been read
     Best overall = no_best(k_);
@@ -192,7 +192,7 @@ void DecoderEmitter::emit_output() {
         const auto has = number < config_.ctas;
         const auto packet = number * 4u;
         const Values found =
-            emit_poll(k_, {buffer + packet}, 4, has, epoch_, guard_, {WaitSite::best_logit, walk_.layer(), packet});
+            emit_poll(k_, {buffer + packet}, 4, has, epoch(), guard_, {WaitSite::best_logit, walk_.layer(), packet});
         k_.if_(has, [&] { take_better(k_, overall, found[0], found[1].as<u32>()); });
         if (first == 0) k_.predicated(first_thread, [&] { k_.st(word(next_token), found[2].as<u32>()); });
     }

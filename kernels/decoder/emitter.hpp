@@ -46,7 +46,8 @@ public:
     /// Emits `body` once in a loop over all layers.
     void each(const std::function<void()>& body);
 
-    const Var<u32>& layer() const { return layer_; }
+    /// The variable itself, no snapshot: it changes behind the layer's body.
+    Val<u32> layer() const { return {k_.state(), layer_.operand()}; }
     Val<global_ptr<const u8>> tensor(LayerTensor tensor);
     /// The first tensor, a norm, of the next layer; behind the last layer: the output norm.
     Val<global_ptr<const u8>> next_norm();
@@ -115,6 +116,8 @@ private:
     };
     Val<shared_ptr<u32>> word(std::uint32_t index) { return at<u32>(plan_.shared.scratch) + index; }
     Val<shared_ptr<f32>> float_word(std::uint32_t index) { return at<f32>(plan_.shared.scratch) + index; }
+    /// The variable itself, no snapshot: it changes at the end of a token.
+    Val<u32> epoch() const { return {k_.state(), epoch_.operand()}; }
     /// Computed where they are used: registers are short.
     Val<u32> step() { return epoch_ - p_.epoch; }
     Val<u32> position() { return step() + p_.position; }

@@ -91,7 +91,7 @@ void DecoderEmitter::take_residual(std::uint32_t edge, WaitSite site, std::optio
     tell_waiting(true);
     const auto poll = [&](const Val<u32>& column, const Pred& has) {
         const auto from = packets(edge) + column;
-        return emit_poll(k_, {from, from + 16}, 4, has, epoch_, guard_, {site, walk_.layer(), column});
+        return emit_poll(k_, {from, from + 16}, 4, has, epoch(), guard_, {site, walk_.layer(), column});
     };
     std::vector<LaneVector> kept;
     std::optional<Val<f32>> post_scale;
@@ -137,7 +137,7 @@ void DecoderEmitter::take_vector(std::uint32_t edge, std::uint32_t cols, WaitSit
     tell_waiting(true);
     emit_each_super_block(k_, vector_lane(), cols, [&](const auto& super_block, const auto& column, const Pred& has) {
         const auto from = packets(edge) + column;
-        const Values values = emit_poll(k_, {from, from + 16}, 4, has, epoch_, guard_, {site, walk_.layer(), column});
+        const Values values = emit_poll(k_, {from, from + 16}, 4, has, epoch(), guard_, {site, walk_.layer(), column});
         LaneVector own;
         for (const auto& value : values) own.push_back(k_.var<f32>(value));
         quantise(own, super_block, has, general);
@@ -187,8 +187,9 @@ void DecoderEmitter::poll_blocks(std::uint32_t edge, std::uint32_t cols, WaitSit
     for (std::uint32_t first = 0; first < all; first += threads) {
         const auto one = [&] {
             const auto number = thread_ + first;
-            const Block block =
-                emit_poll_block(k_, block_edge(edge), number, number < blocks, epoch_, guard_, site, walk_.layer());
+            const BlockEdge from = block_edge(edge);
+            const auto exists = number < blocks;
+            const Block block = emit_poll_block(k_, from, number, exists, epoch(), guard_, site, walk_.layer());
             // Blocks that fill up the last record are zero.
             const auto keep = [&] { store_block(block, number); };
             if (all % 32 == 0)
@@ -232,8 +233,9 @@ void DecoderEmitter::take_squares(std::uint32_t edge, WaitSite site) {
         auto sum = k_.var<f32>(0.f);
         for (std::uint32_t first = 0; first < super_blocks; first += ring_warps) {
             const auto block = number + 8 * first;
-            const Values found =
-                emit_poll(k_, {packets(edge) + block}, 1, block < blocks, epoch_, guard_, {site, walk_.layer(), block});
+            const auto from = packets(edge) + block;
+            const auto exists = block < blocks;
+            const Values found = emit_poll(k_, {from}, 1, exists, epoch(), guard_, {site, walk_.layer(), block});
             sum += found[0];
         }
         const auto of_warp = lanes_sum(k_, sum, 1, 8);
@@ -285,10 +287,11 @@ void DecoderEmitter::publish_residual(std::uint32_t edge, std::uint32_t squares_
     const auto x = before + value;
     k_.st(own, x);
     const auto block = row >> 5U;
-    emit_publish_block(k_, block_edge(edge), block, weight * x, lane_, epoch_, config_.mma);
+    const auto weighed = weight * x;
+    emit_publish_block(k_, block_edge(edge), block, weighed, lane_, epoch(), config_.mma);
     const auto sum = emit_block_squares(k_, x);
     const auto packet = packets(squares_edge) + block;
-    k_.if_(lane_ == 0, [&] { emit_publish(k_, packet, sum, epoch_); });
+    k_.if_(lane_ == 0, [&] { emit_publish(k_, packet, sum, epoch()); });
 }
 
 Val<f32> DecoderEmitter::inverse_rms() {

@@ -67,7 +67,9 @@ private:
     }
 
     void add(const Function& function, const Instruction& instruction) {
-        for (const auto& operand : instruction.operands) add(function, operand);
+        for (const auto& operand : instruction.operands)
+            if (has_b128_ || operand.kind == Operand::Kind::special || !operand.elements.empty())
+                add(function, operand);
         if (instruction.form == raw_form) {
             push(instruction.raw_mnemonic, {{instruction.raw_minimum}});
             return;
