@@ -51,8 +51,7 @@ Val<u32> emit_rounded(KernelBuilder& k, const Val<f32>& value, const BlockScale&
     return k.fma(value, scale.inverse, rounder).as<u32>();
 }
 
-void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const Val<shared_ptr<u8>>& record,
-                          const Val<u32>& lane) {
+RingQuantized emit_quantize(KernelBuilder& k, const RingLaneValues& values) {
     // As bits, so that a NaN is the largest.
     auto bits = k.var<u32>(values[0].as<u32>() & 0x7fffffffU);
     for (std::size_t i = 1; i < 8; i++) {
@@ -76,15 +75,20 @@ void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const 
     }
     const auto float_sum = k.cvt<f32>(sum, rn);
     const auto scaled_sum = float_sum * block.scale;
+    return {low, high, block.scale, scaled_sum};
+}
 
-    k.st((record + (lane << 3U)).as<shared_ptr<u32>>(), std::array{low, high}, v2);
+void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const Val<shared_ptr<u8>>& record,
+                          const Val<u32>& lane) {
+    const RingQuantized quantized = emit_quantize(k, values);
+    k.st((record + (lane << 3U)).as<shared_ptr<u32>>(), std::array{quantized.low, quantized.high}, v2);
     const auto part = lane & 3U;
     const auto pair = lane >> 3U;
     const auto odd = (lane >> 2U) & 1U;
     const auto odd_offset = odd << 2U;
     const auto pair_offset = k.mad_lo(pair, 16U, odd_offset);
     const auto offset = k.mad_lo(part, 8U, pair_offset);
-    const auto stored = k.selp(block.scale, scaled_sum, part == 0U);
+    const auto stored = k.selp(quantized.scale, quantized.scaled_sum, part == 0U);
     const auto to = (record + ring_super_block + offset).as<shared_ptr<f32>>();
     k.predicated(part < 2U, [&] { k.st(to, stored); });
 }

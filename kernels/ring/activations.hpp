@@ -33,9 +33,18 @@ BlockScale emit_block_scale(KernelBuilder& k, const Val<u32>& largest);
 /// The value's signed byte, in the low byte of the word.
 Val<u32> emit_rounded(KernelBuilder& k, const Val<f32>& value, const BlockScale& scale);
 
-/// A warp quantises 256 values into the record at `record` (16-byte aligned). All 32 lanes take part; lanes whose
-/// columns do not exist give zeros. Infinities and NaNs make the block's scale infinite or NaN. Others read it after a
-/// barrier. The bytes and scales are the same on every device.
+/// What becomes of a lane's values: the bytes of its eight columns, and of their block of 32, the same in its four lanes,
+/// d and d · Σ bytes.
+struct RingQuantized {
+    Val<u32> low, high;
+    Val<f32> scale, scaled_sum;
+};
+/// All 32 lanes take part; lanes whose columns do not exist give zeros. Infinities and NaNs make the block's scale
+/// infinite or NaN. The bytes and scales are the same on every device.
+RingQuantized emit_quantize(KernelBuilder& k, const RingLaneValues& values);
+
+/// A warp quantises 256 values into the record at `record` (16-byte aligned), as emit_quantize() does. Others read it
+/// after a barrier.
 void emit_quantize_record(KernelBuilder& k, const RingLaneValues& values, const Val<shared_ptr<u8>>& record,
                           const Val<u32>& lane);
 

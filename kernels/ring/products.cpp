@@ -19,6 +19,20 @@ public:
             powers_.push_back(emit_opaque(k_, k_.imm<u32>(0x4B000000U - (position << 23))));
     }
 
+    bool has_minima() const override { return true; }
+    RowScales row_scales(const RingUnit& unit) override {
+        const Header h = header(unit, true);
+        RowScales scales;
+        for (std::size_t row = 0; row < 2; row++) {
+            for (std::size_t i = 0; i < 2; i++) {
+                scales.scale[row].push_back(h.floats[4 * row + i] * h.floats[8 + 2 * row]);
+                scales.minimum[row].push_back(h.floats[4 * row + 2 + i]);
+            }
+            scales.minimum_scale[row].emplace(h.floats[9 + 2 * row]);
+        }
+        return scales;
+    }
+
 private:
     std::vector<HeaderLoad> header_loads() const override {
         return {{2048, 4, 0, 1}, {2176, 2, 0, 1, true}, {2240, 0, 8, 2}};
@@ -84,8 +98,19 @@ public:
         finish_ = 0.25F;
     }
 
-private:
     bool sixteen_columns() const override { return true; }
+    RowScales row_scales(const RingUnit& unit) override {
+        const Header h = header(unit, true);
+        RowScales scales;
+        for (std::size_t row = 0; row < 2; row++)
+            for (std::size_t i = 0; i < 4; i++) {
+                const auto scale = k_.cvt<f32>(h.integers[4 * row + i], rn);
+                scales.scale[row].push_back(scale * h.floats[row]);
+            }
+        return scales;
+    }
+
+private:
     std::size_t scale_count() const override { return 2; }
     std::vector<HeaderLoad> header_loads() const override { return {{3072, 8, 0, 2}, {3328, 0, 4, 1}}; }
 
@@ -134,11 +159,24 @@ public:
         raise_dots();
     }
 
+    bool has_minima() const override { return format_.type == TensorType::q4_1; }
+    RowScales row_scales(const RingUnit& unit) override {
+        const Header h = header(unit, true);
+        const std::size_t fields = has_minima() ? 2 : 1;
+        RowScales scales;
+        for (std::size_t row = 0; row < 2; row++)
+            for (std::size_t i = 0; i < 2; i++) {
+                const std::size_t at = fields * (2 * row + i);
+                scales.scale[row].push_back(h.floats[at]);
+                if (has_minima()) scales.minimum[row].push_back(h.floats[at + 1]);
+            }
+        return scales;
+    }
+
 private:
-    bool has_minimum() const { return format_.type == TensorType::q4_1; }
-    std::size_t scale_count() const override { return has_minimum() ? 4 : 2; }
+    std::size_t scale_count() const override { return has_minima() ? 4 : 2; }
     std::vector<HeaderLoad> header_loads() const override {
-        const std::uint32_t words = has_minimum() ? 4 : 2;
+        const std::uint32_t words = has_minima() ? 4 : 2;
         return {{format_.header_offset(), 4 * words, 0, words}};
     }
 
@@ -151,14 +189,14 @@ private:
     }
 
     void combine(const Header& h, const Dots& dots, const RingActivations& activations, Sums& sums) override {
-        const std::size_t fields = has_minimum() ? 2 : 1;
+        const std::size_t fields = has_minima() ? 2 : 1;
         for (std::size_t row = 0; row < 2; row++)
             for (std::size_t block = 0; block < 2; block++) {
                 const std::size_t at = fields * (2 * row + block);
                 const auto dot = lowered(dots[2 * row + block], raised_by(static_cast<std::uint32_t>(block)));
                 const auto product = dot * read(k_, activations.scales[block]);
                 sums[row] = k_.fma(h.floats[at], product, sums[row]);
-                if (has_minimum())
+                if (has_minima())
                     sums[row] = k_.fma(h.floats[at + 1], read(k_, activations.scales[2 + block]), sums[row]);
             }
     }

@@ -2,6 +2,7 @@
 #include "kernels/registry.hpp"
 #include "kernels/ring/gather_ring.hpp"
 #include "kernels/ring/gemv_ring.hpp"
+#include "kernels/ring/matmul_ring.hpp"
 
 #include <fmt/format.h>
 
@@ -60,6 +61,55 @@ KernelSpec gemv_ring_spec(TensorType type) {
     return spec;
 }
 
+KernelSpec matmul_ring_spec(TensorType type) {
+    const TensorTypeInfo& info = tensor_type_info(type);
+    KernelSpec spec;
+    spec.name = matmul_ring_name(type);
+    spec.family = "ring";
+    spec.summary = fmt::format(
+        "Y = W X (+ bias) (+ residual) for many tokens, W as {} in the ring format, X from ring_columns", info.name);
+    spec.minimum_target = {80, TargetVariant::plain};
+    const std::int64_t step = info.block_elements;
+    spec.parameters = {
+        ParameterSpec::integer("rows", "rows of W, elements of a token's y", 4096, 1, max_rows),
+        ParameterSpec::integer("cols", "columns of W", 4096, step, max_cols, step),
+        ParameterSpec::choice("bias", "whether a bias is added to y", {"no", "yes"}),
+        ParameterSpec::choice("residual", "whether a residual is added to y", {"no", "yes"}),
+        ParameterSpec::integer("token-tile", "tokens of a CTA", 64, 8, 64, 8),
+        ParameterSpec::integer("row-tiles", "tiles of 16 rows of a warp", 2, 1, 2),
+        ParameterSpec::integer("warps", "warps of a CTA", 8, 1, 8),
+    };
+    spec.generate = [type](const ParameterValues& values, std::optional<Target> target,
+                           std::optional<PtxVersion> version) {
+        MatmulRingConfig config;
+        config.type = type;
+        config.rows = values.u32("rows");
+        config.cols = values.u32("cols");
+        config.bias = values.word("bias") == "yes";
+        config.residual = values.word("residual") == "yes";
+        config.token_tile = values.u32("token-tile");
+        config.row_tiles = values.u32("row-tiles");
+        config.warps = values.u32("warps");
+        return matmul_ring(config, target, version);
+    };
+    return spec;
+}
+
+KernelSpec ring_columns_spec() {
+    KernelSpec spec;
+    spec.name = "ring_columns";
+    spec.family = "ring";
+    spec.summary = "activations of many tokens quantised to 8 bits, in the order that matmul_ring reads";
+    spec.parameters = {
+        ParameterSpec::integer("cols", "values of a token", 4096, 32, max_cols, 32),
+        ParameterSpec::integer("warps", "warps of a CTA", 4, 1, 32),
+    };
+    spec.generate = [](const ParameterValues& values, std::optional<Target> target, std::optional<PtxVersion> version) {
+        return ring_columns({values.u32("cols"), values.u32("warps")}, target, version);
+    };
+    return spec;
+}
+
 KernelSpec gather_ring_spec(TensorType type) {
     const TensorTypeInfo& info = tensor_type_info(type);
     KernelSpec spec;
@@ -93,7 +143,9 @@ std::vector<KernelSpec> ring_kernels() {
     for (const TensorType type : ring_types()) {
         kernels.push_back(gemv_ring_spec(type));
         kernels.push_back(gather_ring_spec(type));
+        kernels.push_back(matmul_ring_spec(type));
     }
+    kernels.push_back(ring_columns_spec());
     return kernels;
 }
 

@@ -68,11 +68,12 @@ RingUnit RingProduct::unit() {
 }
 
 template <class Pointer>
-void RingProduct::load_from(RingUnit& unit, const Val<Pointer>& at) {
+void RingProduct::load_codes_from(RingUnit& unit, std::uint32_t load, const Val<Pointer>& at) {
+    load_words_into(k_, std::span(unit.codes).subspan(4 * std::size_t{load}, 4), at + 512 * load);
+}
+template <class Pointer>
+void RingProduct::load_header_from(RingUnit& unit, const Val<Pointer>& at) {
     using Half = std::conditional_t<Pointer::space == Space::shared, shared_ptr<const u16>, global_ptr<const u16>>;
-    const auto codes_at = at + (lane_.lane << 4U);
-    for (std::uint32_t i = 0; i < format_.loads(); i++)
-        load_words_into(k_, std::span(unit.codes).subspan(4 * i, 4), codes_at + 512 * i);
     std::size_t next = 0;
     for (const auto& load : header_loads()) {
         const auto place = load.lane_stride ? lane_.lane * load.lane_stride : lane_.group * load.group_stride;
@@ -84,8 +85,20 @@ void RingProduct::load_from(RingUnit& unit, const Val<Pointer>& at) {
         next += load.words;
     }
 }
-void RingProduct::load(RingUnit& unit, const Val<shared_ptr<const u8>>& at) { load_from(unit, at); }
-void RingProduct::load(RingUnit& unit, const Val<global_ptr<const u8>>& at) { load_from(unit, at); }
+void RingProduct::load(RingUnit& unit, const Val<shared_ptr<const u8>>& at) {
+    const auto codes_at = at + (lane_.lane << 4U);
+    for (std::uint32_t i = 0; i < format_.loads(); i++) load_codes_from(unit, i, codes_at);
+    load_header_from(unit, at);
+}
+void RingProduct::load(RingUnit& unit, const Val<global_ptr<const u8>>& at) {
+    const auto codes_at = at + (lane_.lane << 4U);
+    for (std::uint32_t i = 0; i < format_.loads(); i++) load_codes_from(unit, i, codes_at);
+    load_header_from(unit, at);
+}
+void RingProduct::load_codes(RingUnit& unit, std::uint32_t load, const Val<global_ptr<const u8>>& lane_at) {
+    load_codes_from(unit, load, lane_at);
+}
+void RingProduct::load_header(RingUnit& unit, const Val<global_ptr<const u8>>& at) { load_header_from(unit, at); }
 
 RingActivations RingProduct::activations(bool held) {
     RingActivations activations;

@@ -4,6 +4,7 @@
 #include "kernels/ring/format.hpp"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace ptxgen::kernels {
@@ -55,6 +56,25 @@ public:
     /// Loads a unit; `at` is its first byte.
     void load(RingUnit& unit, const Val<shared_ptr<const u8>>& at);
     void load(RingUnit& unit, const Val<global_ptr<const u8>>& at);
+    /// The parts of load(), for those who reload some registers while others are still needed; `lane_at` is 16 · lane
+    /// bytes into the unit.
+    void load_codes(RingUnit& unit, std::uint32_t load, const Val<global_ptr<const u8>>& lane_at);
+    void load_header(RingUnit& unit, const Val<global_ptr<const u8>>& at);
+
+    /// Operand A of output j of a unit: four words, whose bytes are codes · 2^shift (RingCode).
+    std::vector<Val<u32>> output(const RingUnit& unit, std::uint32_t j);
+    /// A lane's scales and minima, rows g and g + 8: a weight is scale · code + minimum_scale · minimum.
+    struct RowScales {
+        /// Of sub-blocks 2q and 2q + 1 (and, where they have 16 columns, 8 + 2q and 9 + 2q); at most 19 bits long.
+        std::array<std::vector<Val<f32>>, 2> scale;
+        /// Of sub-blocks 2q and 2q + 1, at most 11 bits long; empty: there are none.
+        std::array<std::vector<Val<f32>>, 2> minimum;
+        std::array<std::optional<Val<f32>>, 2> minimum_scale; ///< nothing: 1
+    };
+    virtual RowScales row_scales(const RingUnit& unit) = 0;
+    virtual bool has_minima() const { return false; }
+    /// Whether scales are of 16 columns instead of 32.
+    virtual bool sixteen_columns() const { return false; }
 
     /// Registers for a record. `held` where a record serves many units: 14 more registers, 16 fewer instructions a
     /// unit.
@@ -101,7 +121,6 @@ protected:
     virtual std::vector<HeaderLoad> header_loads() const = 0;
     virtual void load_scales(RingActivations& activations, const Val<shared_ptr<u8>>& record);
     virtual std::size_t scale_count() const { return 4; }
-    virtual bool sixteen_columns() const { return false; }
     /// `shared`: whether several tokens use it.
     virtual Header header(const RingUnit& unit, bool shared) = 0;
     /// dots: sub-blocks 2q and 2q + 1 of row g, then of row g + 8; with sub-blocks of 16 columns, 8 + 2q and 9 + 2q
@@ -115,8 +134,9 @@ protected:
 
 private:
     template <class Pointer>
-    void load_from(RingUnit& unit, const Val<Pointer>& at);
-    std::vector<Val<u32>> output(const RingUnit& unit, std::uint32_t j);
+    void load_codes_from(RingUnit& unit, std::uint32_t load, const Val<Pointer>& at);
+    template <class Pointer>
+    void load_header_from(RingUnit& unit, const Val<Pointer>& at);
     Val<u32> operand_b(const RingActivations& activations, std::uint32_t j, std::uint32_t half);
     // `unpacked` or, if it is empty, the unit.
     Dots dots(const Outputs& unpacked, const RingUnit& unit, const RingActivations& activations);
