@@ -33,8 +33,8 @@ BlockScale emit_block_scale(KernelBuilder& k, const Val<u32>& largest);
 /// The value's signed byte, in the low byte of the word.
 Val<u32> emit_rounded(KernelBuilder& k, const Val<f32>& value, const BlockScale& scale);
 
-/// What becomes of a lane's values: the bytes of its eight columns, and of their block of 32, the same in its four lanes,
-/// d and d · Σ bytes.
+/// What becomes of a lane's values: the bytes of its eight columns, and of their block of 32, the same in its four
+/// lanes, d and d · Σ bytes.
 struct RingQuantized {
     Val<u32> low, high;
     Val<f32> scale, scaled_sum;

@@ -86,8 +86,7 @@ public:
         const auto last = ((operands.tokens + (ring_column_tokens - 1)) >> 3U) - 1U;
         for (std::uint32_t b = 0; b < layout.column_blocks(); b += layout.config.warps) {
             const auto block = warp + b;
-            if (b + layout.config.warps > layout.column_blocks())
-                exists_.emplace(block < layout.column_blocks());
+            if (b + layout.config.warps > layout.column_blocks()) exists_.emplace(block < layout.column_blocks());
             // Blocks behind the last token's are copies of that one; nothing comes of them.
             const auto wanted = part.column_block + block;
             const auto existing = k.min(wanted, last);
@@ -217,9 +216,7 @@ private:
     std::uint32_t raised_bits(std::uint32_t parity) const {
         return 0x4B400000U - (std::uint32_t{code(parity).shift} << 23);
     }
-    float raised_by(std::uint32_t parity) const {
-        return 12582912.0F / static_cast<float>(1U << code(parity).shift);
-    }
+    float raised_by(std::uint32_t parity) const { return 12582912.0F / static_cast<float>(1U << code(parity).shift); }
 
     Val<global_ptr<const u8>> first_unit(std::uint32_t t) {
         // Tiles behind the last one are copies of it; nothing comes of them.
@@ -246,8 +243,8 @@ private:
         }
     }
 
-    /// sums += minimum_scale · Σ over the 32-blocks of minimum · (d · Σ bytes), by products of tf32: minima are whole in
-    /// 11 bits, sums come in two parts.
+    /// sums += minimum_scale · Σ over the 32-blocks of minimum · (d · Σ bytes), by products of tf32: minima are whole
+    /// in 11 bits, sums come in two parts.
     void add_minima(const std::vector<RingProduct::RowScales>& own, const Val<shared_ptr<const u32>>& words) {
         const auto tf = [](const auto& value) { return value.template as<tf32>(); };
         const auto zero = k_.imm<f32>(0);
@@ -414,7 +411,8 @@ MatmulRingConfig spread(MatmulRingConfig config, std::uint32_t tokens, std::uint
         const std::uint64_t rounds = ceil_div(static_cast<std::uint32_t>(ctas), multiprocessors);
         const std::uint64_t full = rounds / on_one * on_one, rest = rounds % on_one;
         // A multiprocessor's four schedulers need two warps each to be busy.
-        const std::uint64_t time = (full * shape.warps + std::max<std::uint64_t>(rest * shape.warps, rest ? 4 : 0)) * shape.cost;
+        const std::uint64_t time =
+            (full * shape.warps + std::max<std::uint64_t>(rest * shape.warps, rest ? 4 : 0)) * shape.cost;
         if (time < least) {
             least = time;
             best = config;

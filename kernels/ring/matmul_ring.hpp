@@ -15,8 +15,8 @@ namespace ptxgen::kernels {
 ///
 /// y, residual: f32 [tokens][rows]; residual may be y itself. bias: f32 [rows].
 ///
-/// A CTA computes 16 · row_tiles · warps rows of token_tile tokens: every warp row_tiles row tiles, whose units it loads
-/// from global memory one super-block ahead; the CTA's column blocks pass through shared memory.
+/// A CTA computes 16 · row_tiles · warps rows of token_tile tokens: every warp row_tiles row tiles, whose units it
+/// loads from global memory one super-block ahead; the CTA's column blocks pass through shared memory.
 struct MatmulRingConfig {
     TensorType type = TensorType::q4_k;
     std::uint32_t rows = 1;
