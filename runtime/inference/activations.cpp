@@ -1,5 +1,7 @@
 #include "runtime/inference/activations.hpp"
 
+#include "kernels/ring/columns.hpp"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -10,8 +12,8 @@ namespace {
 using Part = std::pair<runtime::DevicePtr Activations::*, std::uint64_t>;
 
 /// Each buffer's bytes.
-std::array<Part, 16> parts(const ModelShape& shape, std::uint32_t rows, const kernels::AttentionScratch& scratch) {
-    const std::uint64_t row_bytes = 4ull * rows;
+std::array<Part, 17> parts(const ModelShape& shape, std::uint32_t rows, const kernels::AttentionScratch& scratch) {
+    const std::uint64_t row_bytes = 4ull * rows, widest = std::max({shape.hidden, shape.q_dim(), shape.ffn});
     return {{{&Activations::state, 4 + row_bytes},
              {&Activations::x, row_bytes * shape.hidden},
              {&Activations::last, 4ull * shape.hidden},
@@ -22,7 +24,8 @@ std::array<Part, 16> parts(const ModelShape& shape, std::uint32_t rows, const ke
              {&Activations::attention, row_bytes * shape.q_dim()},
              {&Activations::gate, row_bytes * shape.ffn},
              {&Activations::up, row_bytes * shape.ffn},
-             {&Activations::rounded, row_bytes * std::max({shape.hidden, shape.q_dim(), shape.ffn})},
+             {&Activations::rounded, row_bytes * widest},
+             {&Activations::columns, kernels::ring_column_bytes(rows, widest)},
              {&Activations::logits, 4ull * shape.vocab},
              {&Activations::best_values, 4ull * Activations::best_parts},
              {&Activations::best_ids, 4ull * Activations::best_parts},

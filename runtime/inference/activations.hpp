@@ -23,6 +23,7 @@ struct Activations {
     runtime::DevicePtr gate = 0;      ///< [ffn]
     runtime::DevicePtr up = 0;        ///< [ffn]
     runtime::DevicePtr rounded = 0;   ///< the widest of [hidden], [q_dim] and [ffn]: what a product takes, at q8_1
+    runtime::DevicePtr columns = 0;   ///< the same as column blocks (kernels/ring/columns.hpp)
     runtime::DevicePtr logits = 0;    ///< [vocab], of one token
     runtime::DevicePtr best_values = 0, best_ids = 0; ///< f32 and u32 [best_parts], of argmax_parts
 

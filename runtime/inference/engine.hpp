@@ -31,8 +31,9 @@ struct EngineOptions {
     ActivationFormat activations = ActivationFormat::automatic;
     std::uint32_t context = 0; ///< positions that the cache holds; 0: the model's, at most 4096
     KvType kv = KvType::f32;
-    std::uint32_t chunk = 64; ///< prompt tokens that one round of launches evaluates at most
-    std::uint32_t ctas = 0;   ///< of the persistent engine's launches; 0: one on each multiprocessor
+    /// Prompt tokens that one round of launches evaluates at most; 0: 512 on a GPU, 64 on the emulator.
+    std::uint32_t chunk = 0;
+    std::uint32_t ctas = 0; ///< of the persistent engine's launches; 0: one on each multiprocessor
     /// Under which the graph engine's matrix products run (docs/policies.md); the logits stay the same bit for bit.
     /// Takes f32 activations: the kernels for q8_1 cannot be scheduled.
     std::optional<policies::Policy> policy = {};

@@ -10,12 +10,10 @@
 namespace ptxgen {
 namespace {
 
-// Weights are read once for this many tokens of a prompt.
-constexpr std::uint32_t prompt_token_tile = 8;
-
 /// Tokens that one round of launches takes at most.
-std::uint32_t chunk_of(const Model& model, const EngineOptions& options) {
-    return std::min(std::max(options.chunk, 1u), context_of(model, options));
+std::uint32_t chunk_of(const Model& model, const EngineOptions& options, const runtime::DeviceProperties& properties) {
+    const std::uint32_t wanted = options.chunk ? options.chunk : properties.is_emulator ? 64 : 512;
+    return std::min(wanted, context_of(model, options));
 }
 
 constexpr std::size_t ticket_bytes = 8;
@@ -136,10 +134,10 @@ Status PlannedEngine::initialise(const Model& model, const kernels::AttentionScr
     logits_host_.resize(shape_.vocab);
     if (auto ok = choose_schedule(options); !ok) return ok;
 
-    const auto builder = [&](LaunchPlan& plan, std::uint32_t token_tile) {
-        return PlanBuilder(plan, device_, model, *on_device_, buffers_, kernels_, token_tile, schedule_);
+    const auto builder = [&](LaunchPlan& plan, std::uint32_t tokens) {
+        return PlanBuilder(plan, device_, model, *on_device_, buffers_, kernels_, tokens, schedule_);
     };
-    PlanBuilder prompt = builder(prompt_plan_, prompt_token_tile);
+    PlanBuilder prompt = builder(prompt_plan_, std::max(chunk_, 2u));
     prompt.layers();
     if (!prompt.status()) return prompt.status();
     progress(0.5);
@@ -305,7 +303,8 @@ Result<std::uint32_t> PlannedEngine::generate(TokenId first, std::uint32_t max_t
 
 std::uint64_t GraphEngine::bytes(const Model& model, const EngineOptions& options,
                                  const runtime::DeviceProperties& properties) {
-    return Activations::bytes(model.shape, chunk_of(model, options), attention_scratch_of(model, options, properties)) +
+    return Activations::bytes(model.shape, chunk_of(model, options, properties),
+                              attention_scratch_of(model, options, properties)) +
            (options.policy ? ticket_bytes : 0);
 }
 
@@ -313,7 +312,8 @@ Result<std::unique_ptr<GraphEngine>> GraphEngine::create(runtime::Device& device
                                                          std::shared_ptr<DeviceModel> on_device,
                                                          const EngineOptions& options,
                                                          const std::function<void(double)>& on_progress) {
-    auto engine = std::make_unique<PlannedEngine>(device, std::move(on_device), chunk_of(model, options));
+    auto engine =
+        std::make_unique<PlannedEngine>(device, std::move(on_device), chunk_of(model, options, device.properties()));
     const auto scratch = attention_scratch_of(model, options, device.properties());
     if (auto ok = engine->initialise(model, scratch, options, on_progress); !ok) return std::move(ok).error();
     return std::unique_ptr<GraphEngine>(std::move(engine));

@@ -11,6 +11,7 @@
 #include "kernels/quantize/round_q8.hpp"
 #include "kernels/ring/gather_ring.hpp"
 #include "kernels/ring/gemv_ring.hpp"
+#include "kernels/ring/matmul_ring.hpp"
 #include "kernels/sampling/next_token.hpp"
 
 #include <algorithm>
@@ -19,6 +20,12 @@
 namespace ptxgen {
 
 using runtime::DevicePtr;
+
+namespace {
+
+constexpr Target matmul_target{80, TargetVariant::plain}; // of matmul_ring
+
+} // namespace
 
 kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels::KvCacheShape& cache, bool sliding,
                                           const runtime::DeviceProperties& properties) {
@@ -150,22 +157,64 @@ void PlanBuilder::add_normed_residual(DevicePtr from, const gguf::Tensor* norm) 
 
 void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products) {
     const bool exact = on_device_.activations == ActivationFormat::f32;
-    bool prepared = false;
+    const bool many = tokens_ > 1 && device_.properties().target.provides(matmul_target);
+    const DevicePtr input = norm ? buffers_.y : x;
+    bool normed = !norm, rounded = exact, arranged = false;
     std::vector<Product> in_ring_format; // whose kernel norms and rounds x by itself
     for (const Product& product : products) {
-        if (on_device_.weights.is_packed(product.matrix)) {
+        const bool packed = on_device_.weights.is_packed(product.matrix);
+        if (packed && !many) {
             in_ring_format.push_back(product);
             continue;
         }
-        const DevicePtr normed = norm ? buffers_.y : x;
-        if (!prepared) {
-            if (norm) add_norm(x, norm, normed);
-            if (!exact) add_rounding(normed, static_cast<std::uint32_t>(product.matrix->ne[0]));
+        const auto width = static_cast<std::uint32_t>(product.matrix->ne[0]);
+        if (!normed) add_norm(x, norm, input);
+        normed = true;
+        if (packed) {
+            if (!arranged) add_columns(input, width);
+            arranged = true;
+            add_matmul(product);
+            continue;
         }
-        prepared = true;
-        add_general_product(exact ? normed : buffers_.rounded, product);
+        if (!rounded) add_rounding(input, width);
+        rounded = true;
+        add_general_product(exact ? input : buffers_.rounded, product);
     }
     if (!in_ring_format.empty()) add_ring_products(x, norm, in_ring_format);
+}
+
+void PlanBuilder::add_columns(DevicePtr x, std::uint32_t width) {
+    const kernels::RingColumnsConfig config{width};
+    add(
+        fmt::format("ring_columns {}", width),
+        [=](auto target, auto version) { return kernels::ring_columns(config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::ring_columns_grid(config, tokens); },
+        {{"x", x}, {"columns", buffers_.columns}});
+}
+
+void PlanBuilder::add_matmul(const Product& product) {
+    const auto& properties = device_.properties();
+    kernels::MatmulRingConfig config;
+    config.type = product.matrix->type;
+    config.rows = static_cast<std::uint32_t>(product.matrix->ne[1]);
+    config.cols = static_cast<std::uint32_t>(product.matrix->ne[0]);
+    config.bias = product.bias != nullptr;
+    config.residual = product.residual != 0;
+    if (properties.is_emulator)
+        config.token_tile = 16; // short prompts pay for less
+    else
+        config = kernels::spread(config, tokens_, properties.multiprocessors);
+    add(
+        fmt::format("matmul_ring {} {}x{} tiles {} by {} of {}{}{}", name(config.type), config.rows, config.cols,
+                    config.token_tile, config.row_tiles, config.warps, config.bias ? " bias" : "",
+                    config.residual ? " residual" : ""),
+        [config](auto target, auto version) { return kernels::matmul_ring(config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::matmul_ring_grid(config, tokens); },
+        {{"weights", on_device_.weights[product.matrix]},
+         {"columns", buffers_.columns},
+         {"y", product.y},
+         {"bias", on_device_.weights[product.bias]},
+         {"residual", product.residual}});
 }
 
 void PlanBuilder::add_rounding(DevicePtr x, std::uint32_t width) {

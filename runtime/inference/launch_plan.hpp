@@ -33,14 +33,14 @@ kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels
 /// more is appended; status() is that error.
 class PlanBuilder {
 public:
-    /// `token_tile` tokens share one pass over the weights. `schedule`: nothing, or how products run that take weights
-    /// as they are stored. All references must outlive the builder, and what they
-    /// refer to on the device the plan.
+    /// `tokens`: 1, or about as many as the plan will be launched with. `schedule`: nothing, or how products run that
+    /// take weights as they are stored. All references must outlive the builder, and what they refer to on the device
+    /// the plan.
     PlanBuilder(LaunchPlan& plan, const runtime::Device& device, const Model& model, const DeviceModel& on_device,
-                const Activations& buffers, KernelSet& kernels, std::uint32_t token_tile,
+                const Activations& buffers, KernelSet& kernels, std::uint32_t tokens,
                 const std::optional<ProductSchedule>& schedule)
         : plan_(plan), device_(device), model_(model), on_device_(on_device), buffers_(buffers), kernels_(kernels),
-          token_tile_(token_tile), schedule_(schedule) {}
+          tokens_(tokens), token_tile_(tokens > 1 ? 8 : 1), schedule_(schedule) {}
 
     /// From the ids in Activations::state to the residual stream x behind the last layer.
     void layers();
@@ -77,6 +77,10 @@ private:
     void add_products(runtime::DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products);
     /// Of matrices in the ring format, by one launch.
     void add_ring_products(runtime::DevicePtr x, const gguf::Tensor* norm, std::span<const Product> products);
+    /// Of many tokens, from Activations::columns.
+    void add_matmul(const Product& product);
+    /// `x` as column blocks into Activations::columns.
+    void add_columns(runtime::DevicePtr x, std::uint32_t width);
     void add_general_product(runtime::DevicePtr x, const Product& product);
     /// The product's kernel under schedule_.
     void add_scheduled_product(const std::string& key, const kernels::GemvConfig& config,
@@ -91,7 +95,8 @@ private:
     const DeviceModel& on_device_;
     const Activations& buffers_;
     KernelSet& kernels_;
-    std::uint32_t token_tile_;
+    std::uint32_t tokens_;
+    std::uint32_t token_tile_; ///< that share one pass over the weights, where kernels have no better way
     const std::optional<ProductSchedule>& schedule_;
     Status status_;
 };

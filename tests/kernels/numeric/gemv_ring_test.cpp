@@ -1,7 +1,6 @@
 #include "kernels/ring/gemv_ring.hpp"
 
 #include "ptxgen/base/float16.hpp"
-#include "runtime/inference/quant.hpp"
 #include "tests/kernels/numeric/ring_case.hpp"
 #include "tests/support/devices.hpp"
 
@@ -12,75 +11,12 @@ using namespace ptxgen::kernels;
 
 namespace {
 
-<<<<<<< HEAD
-/// What the kernels make of an activation vector: in blocks of 32, d = max|x| / 127 and the nearest multiple of it.
-std::vector<double> quantized(const std::vector<float>& x) {
-    std::vector<double> values;
-    for (std::size_t b = 0; b < x.size(); b += 32) {
-        float largest = 0;
-        for (std::size_t i = b; i < b + 32; i++) largest = std::max(largest, std::abs(x[i]));
-        const float scale = largest * (1.0F / 127.0F);
-        const float inverse = largest >= 0x1p-100F ? 1.0F / largest * 127.0F : 0.0F;
-        for (std::size_t i = b; i < b + 32; i++)
-            values.push_back(std::nearbyint(static_cast<double>(x[i]) * static_cast<double>(inverse)) *
-                             static_cast<double>(scale));
-    }
-    return values;
-}
-
-struct Case {
-    std::vector<std::byte> stored, packed;
-    std::vector<float> x, norm, bias, residual;
-    std::vector<double> expected;  ///< [tokens][rows]
-    std::vector<double> magnitude; ///< Σ |w · x| and the other terms, what rounding errors are measured by
-};
-
-Case make_case(const GemvRingConfig& config, std::uint32_t tokens, test::Random& random) {
-    const std::size_t count = std::size_t{config.rows} * config.cols;
-    Case made;
-    made.stored = test::random_blocks(config.type, count, random);
-    made.packed.resize(ring_bytes(config.type, config.rows, config.cols));
-    pack_ring(config.type, config.rows, config.cols, made.stored.data(), 0, ring_shape(config.rows, config.cols).tiles,
-              made.packed.data());
-    made.x = test::random_floats(random, std::size_t{tokens} * config.cols);
-    made.norm = test::random_floats(random, config.cols);
-    made.bias = test::random_floats(random, config.rows);
-    made.residual = test::random_floats(random, std::size_t{tokens} * config.rows);
-    std::vector<double> w(count);
-    quant::dequantize(config.type, made.stored.data(), count, w.data());
-    std::vector<float> weighed = made.x;
-    std::vector<double> inverse_rms(tokens, 1);
-    for (std::uint32_t t = 0; config.norm_epsilon && t < tokens; t++) {
-        double squares = 0;
-        for (std::uint32_t c = 0; c < config.cols; c++) {
-            float& value = weighed[std::size_t{t} * config.cols + c];
-            squares += double{value} * double{value};
-            value *= made.norm[c];
-        }
-        inverse_rms[t] = 1 / std::sqrt(squares / config.cols + *config.norm_epsilon);
-    }
-    const std::vector<double> x = quantized(weighed);
-    for (std::uint32_t t = 0; t < tokens; t++)
-        for (std::uint32_t r = 0; r < config.rows; r++) {
-            double sum = 0, magnitude = 0;
-            const auto add = [&](double term) {
-                sum += term;
-                magnitude += std::abs(term);
-            };
-            for (std::uint32_t c = 0; c < config.cols; c++)
-                add(w[std::size_t{r} * config.cols + c] * x[std::size_t{t} * config.cols + c] * inverse_rms[t]);
-            if (config.bias) add(made.bias[r]);
-            if (config.residual) add(made.residual[std::size_t{t} * config.rows + r]);
-            made.expected.push_back(sum);
-            made.magnitude.push_back(magnitude);
-        }
-    return made;
-=======
 using Case = test::RingCase;
 
 Case make_case(const GemvRingConfig& config, std::uint32_t tokens, test::Random& random) {
-    return test::ring_case(config.type, {config.rows, config.cols, tokens, config.bias, config.residual}, random);
->>>>>>> 6bc6c8b (Multiply many tokens at once by integer mma, from the ring format)
+    const test::RingCaseShape shape{config.rows, config.cols,     tokens,
+                                    config.bias, config.residual, config.norm_epsilon};
+    return test::ring_case(config.type, shape, random);
 }
 
 std::vector<float> run(test::TestDevice& device, const GemvRingConfig& config, const Case& made, std::uint32_t tokens,
@@ -187,7 +123,8 @@ TEST_CASE("ring GEMV norms its vectors") {
     std::uint64_t seed = 450;
     for (const TensorType type : ring_types())
         for (const std::uint32_t cols : {256u, 1056u, 4608u}) // the last: more super-blocks than warps
-            check({.type = type, .rows = 35, .cols = columns(type, cols), .norm_epsilon = 1e-5, .ctas = 2}, 1, seed++);
+            check({.type = type, .rows = 35, .cols = test::ring_cols(type, cols), .norm_epsilon = 1e-5, .ctas = 2}, 1,
+                  seed++);
     check(
         {.type = TensorType::q4_k, .rows = 700, .cols = 768, .norm_epsilon = 0.5, .ctas = 1, .shared_bytes = 96 << 10},
         1, seed++);

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace ptxgen::test {
 
@@ -34,7 +35,7 @@ inline std::uint32_t ring_cols(TensorType type, std::uint32_t cols) {
 /// A product of a packed matrix with the activations of some tokens, and its result in f64.
 struct RingCase {
     std::vector<std::byte> stored, packed;
-    std::vector<float> x, bias, residual;
+    std::vector<float> x, norm, bias, residual;
     std::vector<double> expected;  ///< [tokens][rows]
     std::vector<double> magnitude; ///< Σ |w · x| and the other terms, what rounding errors are measured by
 
@@ -53,6 +54,7 @@ struct RingCase {
 struct RingCaseShape {
     std::uint32_t rows, cols, tokens;
     bool bias = false, residual = false;
+    std::optional<double> norm_epsilon = {}; ///< x is normed
 };
 
 inline RingCase ring_case(TensorType type, const RingCaseShape& shape, Random& random) {
@@ -63,11 +65,23 @@ inline RingCase ring_case(TensorType type, const RingCaseShape& shape, Random& r
     kernels::pack_ring(type, shape.rows, shape.cols, made.stored.data(), 0,
                        kernels::ring_shape(shape.rows, shape.cols).tiles, made.packed.data());
     made.x = random_floats(random, std::size_t{shape.tokens} * shape.cols);
+    made.norm = random_floats(random, shape.cols);
     made.bias = random_floats(random, shape.rows);
     made.residual = random_floats(random, std::size_t{shape.tokens} * shape.rows);
     std::vector<double> w(count);
     quant::dequantize(type, made.stored.data(), count, w.data());
-    const std::vector<double> x = quantized(made.x);
+    std::vector<float> weighed = made.x;
+    std::vector<double> inverse_rms(shape.tokens, 1);
+    for (std::uint32_t t = 0; shape.norm_epsilon && t < shape.tokens; t++) {
+        double squares = 0;
+        for (std::uint32_t c = 0; c < shape.cols; c++) {
+            float& value = weighed[std::size_t{t} * shape.cols + c];
+            squares += double{value} * double{value};
+            value *= made.norm[c];
+        }
+        inverse_rms[t] = 1 / std::sqrt(squares / shape.cols + *shape.norm_epsilon);
+    }
+    const std::vector<double> x = quantized(weighed);
     for (std::uint32_t t = 0; t < shape.tokens; t++)
         for (std::uint32_t r = 0; r < shape.rows; r++) {
             double sum = 0, magnitude = 0;
@@ -76,7 +90,7 @@ inline RingCase ring_case(TensorType type, const RingCaseShape& shape, Random& r
                 magnitude += std::abs(term);
             };
             for (std::uint32_t c = 0; c < shape.cols; c++)
-                add(w[std::size_t{r} * shape.cols + c] * x[std::size_t{t} * shape.cols + c]);
+                add(w[std::size_t{r} * shape.cols + c] * x[std::size_t{t} * shape.cols + c] * inverse_rms[t]);
             if (shape.bias) add(made.bias[r]);
             if (shape.residual) add(made.residual[std::size_t{t} * shape.rows + r]);
             made.expected.push_back(sum);
