@@ -153,8 +153,8 @@ public:
     }
 
     /// Multiplies the units in the registers with the stage at `offset`, and loads the next units, if there are `more`
-    /// (else the same again).
-    void multiply(const Val<u32>& offset, const Pred& more) {
+    /// (else the same again). `never` is false, which ptxas does not know, and `end` a label behind the loop.
+    void multiply(const Val<u32>& offset, const Pred& more, const Pred& never, LabelRef end) {
         const auto words = (words_at_ + offset).as<shared_ptr<const u32>>();
         const auto scales = (scales_at_ + offset).as<shared_ptr<const f32>>();
         std::vector<RingProduct::RowScales> own;
@@ -165,6 +165,13 @@ public:
         }
         if (layout_.minima) add_minima(own, words);
         for (std::uint32_t pair = 0; pair < 4; pair++) {
+            // ptxas begins as much at once as there are registers for, and then some. With one tile a branch that is
+            // never taken holds it back on every target; with two, this keeps loads from moving up on those before
+            // sm_120.
+            if (tiles_.size() == 1 && pair != 0)
+                k_.bra_if(never, end);
+            else
+                k_.bar_warp_sync(all_lanes);
             std::vector<std::array<Operand, 2>> operands;
             for (std::size_t t = 0; t < tiles_.size(); t++)
                 operands.push_back({operand(tiles_[t], own[t], 2 * pair), operand(tiles_[t], own[t], 2 * pair + 1)});
@@ -184,14 +191,28 @@ public:
         }
     }
 
+    /// The sums (+ bias) (+ residual) to y.
     void store() {
-        for (std::uint32_t t = 0; t < tiles_.size(); t++) {
-            const auto tile = part_.row_tile + t;
-            const auto first = k_.mad_lo(tile, ring_tile_rows, lane_.group);
-            for (std::uint32_t upper = 0; upper < 2; upper++) {
-                const auto row = first + 8 * upper;
-                k_.if_(row < layout_.config.rows, [&] { store_row(tiles_[t], upper, row); });
-            }
+        const auto first_row = k_.mad_lo(part_.row_tile, ring_tile_rows, lane_.group);
+        const auto wide_row = k_.cvt<u64>(first_row);
+        std::vector<Pred> exists; // of rows 8 apart
+        Accumulators bias = accumulators(k_, operands_.bias ? 2 * tiles_.size() : 0, 0);
+        for (std::uint32_t i = 0; i < 2 * tiles_.size(); i++) {
+            exists.push_back(first_row + 8 * i < layout_.config.rows);
+            if (!operands_.bias) continue;
+            const auto from = *operands_.bias + wide_row + 8 * i;
+            k_.predicated(exists.back(), [&] { bias[i] = k_.ld(from); });
+        }
+        const auto first_token = k_.mad_lo(part_.column_block, ring_column_tokens, lane_.quad << 1U);
+        for (std::uint32_t n = 0; n < 2 * layout_.column_blocks(); n++) {
+            const auto token = first_token + (ring_column_tokens * (n / 2) + n % 2);
+            k_.if_(token < operands_.tokens, [&] {
+                const auto offset = k_.mad_wide(token, layout_.config.rows, wide_row);
+                for (std::uint32_t i = 0; i < 2 * tiles_.size(); i++) {
+                    const Var<f32>& sum = tiles_[i / 2].sums[4 * (n / 2) + 2 * (i % 2) + n % 2];
+                    store_row(offset, i, read(k_, sum), bias, exists[i]);
+                }
+            });
         }
     }
 
@@ -316,24 +337,18 @@ private:
         }
     }
 
-    void store_row(const Tile& tile, std::uint32_t upper, const Val<u32>& row) {
-        std::optional<Val<f32>> bias;
-        if (operands_.bias) bias.emplace(k_.ld(*operands_.bias + row));
-        const auto first_token = k_.mad_lo(part_.column_block, ring_column_tokens, lane_.quad << 1U);
-        for (std::uint32_t block = 0; block < layout_.column_blocks(); block++)
-            for (std::uint32_t odd = 0; odd < 2; odd++) {
-                const auto token = first_token + (ring_column_tokens * block + odd);
-                k_.if_(token < operands_.tokens, [&] {
-                    const auto offset = k_.mad_wide(token, layout_.config.rows, k_.cvt<u64>(row));
-                    std::vector<Val<f32>> terms{read(k_, tile.sums[4 * block + 2 * upper + odd])};
-                    if (bias) terms.push_back(terms.back() + *bias);
-                    if (operands_.residual) {
-                        const auto other = k_.ld(*operands_.residual + offset);
-                        terms.push_back(terms.back() + other);
-                    }
-                    k_.st(operands_.y + offset, terms.back());
-                });
-            }
+    void store_row(const Val<u64>& offset, std::uint32_t i, const Val<f32>& sum, const Accumulators& bias,
+                   const Pred& exists) {
+        std::vector<Val<f32>> terms{sum};
+        if (!bias.empty()) terms.push_back(terms.back() + bias[i]);
+        if (operands_.residual) {
+            const auto from = *operands_.residual + offset + 8 * i;
+            auto other = k_.var<f32>(0.0F);
+            k_.predicated(exists, [&] { other = k_.ld(from); });
+            terms.push_back(terms.back() + other);
+        }
+        const auto to = operands_.y + offset + 8 * i;
+        k_.predicated(exists, [&] { k_.st(to, terms.back()); });
     }
 
     KernelBuilder k_;
@@ -375,7 +390,7 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
         const auto wrapped = offset == column_stages * layout.stage_bytes();
         k.predicated(wrapped, [&] { offset = 0U; });
     };
-    const LabelRef again = k.label("super_block");
+    const LabelRef again = k.label("super_block"), end = k.label("end");
     k.place(again);
     k.cp_async_wait_group(column_stages - 2);
     k.bar_sync(0); // this stage is there, and all warps are done with the one before
@@ -383,10 +398,11 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
     k.cp_async_commit_group();
     left -= 1U;
     const Pred more = left != 0U;
-    product.multiply(read(k, stage), more);
+    product.multiply(read(k, stage), more, left == 0xffffffffU, end);
     next_stage(stage);
     next_stage(free_stage);
     k.bra_if(more, again);
+    k.place(end);
     k.cp_async_wait_all();
     product.store();
 }
@@ -395,24 +411,22 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
 
 std::string matmul_ring_name(TensorType type) { return fmt::format("matmul_ring_{}", lower_name(type)); }
 
-MatmulRingConfig spread(MatmulRingConfig config, std::uint32_t tokens, std::uint32_t multiprocessors) {
-    // Warps with one tile load as much from shared memory for half the products.
+MatmulRingConfig spread(MatmulRingConfig config, std::uint32_t tokens, std::uint32_t multiprocessors, Target target) {
+    // Warps with one tile load as much from shared memory for half the products. With two, registers do not suffice for
+    // the units of Q8_0, nor for ptxas's schedule on sm_120.
     struct Shape {
         std::uint32_t warps, row_tiles, cost;
     };
+    std::vector<Shape> shapes{{8, 1, 13}, {4, 1, 13}, {2, 1, 13}};
+    if (config.type != TensorType::q8_0 && target.sm < 120) shapes.insert(shapes.begin(), {8, 2, 20});
     std::uint64_t least = ~std::uint64_t{0};
     MatmulRingConfig best = config;
-    for (const Shape shape : {Shape{8, 2, 20}, Shape{8, 1, 13}, Shape{4, 1, 13}, Shape{2, 1, 13}}) {
+    for (const Shape& shape : shapes) {
         config.warps = shape.warps;
         config.row_tiles = shape.row_tiles;
-        const std::uint64_t ctas = matmul_ring_grid(config, tokens).x;
-        // CTAs of few warps run side by side.
-        const std::uint32_t on_one = 8 / shape.warps;
-        const std::uint64_t rounds = ceil_div(static_cast<std::uint32_t>(ctas), multiprocessors);
-        const std::uint64_t full = rounds / on_one * on_one, rest = rounds % on_one;
-        // A multiprocessor's four schedulers need two warps each to be busy.
-        const std::uint64_t time =
-            (full * shape.warps + std::max<std::uint64_t>(rest * shape.warps, rest ? 4 : 0)) * shape.cost;
+        // CTAs of few warps run side by side. A multiprocessor's schedulers are not busy with less than a warp each.
+        const std::uint32_t on_one = ceil_div(matmul_ring_grid(config, tokens).x, multiprocessors);
+        const std::uint64_t time = std::uint64_t{std::max(on_one * shape.warps, 4u)} * shape.cost;
         if (time < least) {
             least = time;
             best = config;

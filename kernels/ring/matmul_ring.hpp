@@ -24,7 +24,7 @@ struct MatmulRingConfig {
     bool bias = false;
     bool residual = false;
     std::uint32_t token_tile = 64; ///< 8 to 64, a multiple of 8
-    std::uint32_t row_tiles = 2;   ///< of a warp, 1 or 2
+    std::uint32_t row_tiles = 1;   ///< of a warp, 1 or 2; more than 1 is faster where the registers suffice
     std::uint32_t warps = 8;       ///< 1 to 8
 };
 
@@ -33,7 +33,7 @@ std::string matmul_ring_name(TensorType type);
 
 /// The same with row_tiles and warps for a device of that many multiprocessors and this many tokens: the shape whose
 /// CTAs are done soonest.
-MatmulRingConfig spread(MatmulRingConfig config, std::uint32_t tokens, std::uint32_t multiprocessors);
+MatmulRingConfig spread(MatmulRingConfig config, std::uint32_t tokens, std::uint32_t multiprocessors, Target target);
 
 /// Parameters in order: weights, columns, y, [bias], [residual], tokens (u32).
 Result<Generated> matmul_ring(const MatmulRingConfig& config, std::optional<Target> target = std::nullopt,

@@ -76,7 +76,7 @@ KernelSpec matmul_ring_spec(TensorType type) {
         ParameterSpec::choice("bias", "whether a bias is added to y", {"no", "yes"}),
         ParameterSpec::choice("residual", "whether a residual is added to y", {"no", "yes"}),
         ParameterSpec::integer("token-tile", "tokens of a CTA", 64, 8, 64, 8),
-        ParameterSpec::integer("row-tiles", "tiles of 16 rows of a warp", 2, 1, 2),
+        ParameterSpec::integer("row-tiles", "tiles of 16 rows of a warp", 1, 1, 2),
         ParameterSpec::integer("warps", "warps of a CTA", 8, 1, 8),
     };
     spec.generate = [type](const ParameterValues& values, std::optional<Target> target,

@@ -203,7 +203,7 @@ void PlanBuilder::add_matmul(const Product& product) {
     if (properties.is_emulator)
         config.token_tile = 16; // short prompts pay for less
     else
-        config = kernels::spread(config, tokens_, properties.multiprocessors);
+        config = kernels::spread(config, tokens_, properties.multiprocessors, properties.target);
     add(
         fmt::format("matmul_ring {} {}x{} tiles {} by {} of {}{}{}", name(config.type), config.rows, config.cols,
                     config.token_tile, config.row_tiles, config.warps, config.bias ? " bias" : "",

@@ -1,4 +1,5 @@
 #include "kernels/registry.hpp"
+#include "kernels/ring/matmul_ring.hpp"
 #include "tests/kernels/ptxas.hpp"
 
 #include <array>
@@ -81,6 +82,23 @@ TEST_CASE("ring GEMV needs no local memory for any width or number of tokens") {
                                     Target{90, TargetVariant::plain}, Target{100, TargetVariant::plain}})
             for (const auto& [cols, tokens] : {std::array{"4608", "1"}, {"768", "1"}, {"4608", "4"}, {"1024", "8"}})
                 check_assembles(*ptxas, **kernel, {{"cols", cols}, {"token-tile", tokens}}, target);
+    }
+}
+
+TEST_CASE("ring matmul needs no local memory for any shape that is chosen") {
+    const auto ptxas = find_ptxas();
+    if (!ptxas) return (void)std::puts("[SKIP] ring matmul needs no local memory for any shape: no ptxas");
+    for (const TensorType type : ring_types()) {
+        const auto kernel = find_kernel(matmul_ring_name(type));
+        REQUIRE(kernel.ok());
+        for (const Target target : {Target{80, TargetVariant::plain}, Target{90, TargetVariant::plain},
+                                    Target{100, TargetVariant::arch}, Target{120, TargetVariant::arch}}) {
+            const MatmulRingConfig many = spread({.type = type, .rows = 12288, .cols = 4096}, 512, 132, target);
+            for (const auto& [tiles, tokens] : {std::pair{many.row_tiles, "64"}, {1u, "16"}})
+                check_assembles(*ptxas, **kernel,
+                                {{"row-tiles", std::to_string(tiles)}, {"token-tile", tokens}, {"residual", "yes"}},
+                                target);
+        }
     }
 }
 

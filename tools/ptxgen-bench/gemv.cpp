@@ -38,7 +38,7 @@ Result<Subject> matmul_subject(Bench& bench, const GemvOptions& options, TensorT
     config.rows = rows;
     config.cols = options.cols;
     config.token_tile = options.token_tile;
-    config = kernels::spread(config, options.tokens, properties.multiprocessors);
+    config = kernels::spread(config, options.tokens, properties.multiprocessors, properties.target);
     if (options.warps) config.warps = options.warps;
     if (options.row_tiles) config.row_tiles = options.row_tiles;
     auto generated = kernels::matmul_ring(config, properties.target, properties.ptx_version);

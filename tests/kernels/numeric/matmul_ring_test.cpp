@@ -62,9 +62,11 @@ TEST_CASE("ring matmul multiplies every type that is packed") {
     std::uint64_t seed = 1;
     for (const TensorType type : ring_types())
         for (const std::uint32_t cols : {256u, 512u, 1280u})
-            check({.type = type, .rows = 37, .cols = cols, .token_tile = 16, .warps = 2}, 11, seed++);
-    check({.type = TensorType::q4_k, .rows = 256, .cols = 2560}, 64, seed++);
-    check({.type = TensorType::q6_k, .rows = 256, .cols = 1024}, 64, seed++);
+            for (const std::uint32_t row_tiles : {1u, 2u})
+                check({.type = type, .rows = 37, .cols = cols, .token_tile = 16, .row_tiles = row_tiles, .warps = 2},
+                      11, seed++);
+    check({.type = TensorType::q4_k, .rows = 256, .cols = 2560, .row_tiles = 2}, 64, seed++);
+    check({.type = TensorType::q6_k, .rows = 256, .cols = 1024, .row_tiles = 2}, 64, seed++);
 }
 
 TEST_CASE("ring matmul takes rows, columns and tokens of any number") {
