@@ -305,6 +305,7 @@ const Inst* run_warp_sync(Warp& w, const Inst* i);
 /// For instructions that all lanes execute together: inner[0] once they are there.
 const Inst* run_aligned(Warp& w, const Inst* i);
 const Inst* run_ldmatrix(Warp& w, const Inst* i);
+const Inst* run_movmatrix(Warp& w, const Inst* i);
 const Inst* run_cp_async(Warp& w, const Inst* i);
 const Inst* run_cp_async_commit(Warp& w, const Inst* i);
 const Inst* run_cp_async_wait(Warp& w, const Inst* i);

@@ -179,6 +179,16 @@ bool Opcodes::matrix(Decoder& d) {
         d.trace().keeps = true;
         return true;
     }
+    if (d.is_opcode("movmatrix")) {
+        const u32 from = d.source("a"), to = d.dest("d");
+        Inst& i = d.append(run_movmatrix);
+        i.a = from;
+        i.d = to;
+        d.trace().reads = {from};
+        d.trace().writes = {to};
+        d.trace().shuffles = true;
+        return true;
+    }
     if (!d.is_opcode("mma") || d.has("sp")) return false;
     const auto& operands = d.instruction_->operands;
     std::string_view shape;

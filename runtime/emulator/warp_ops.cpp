@@ -232,6 +232,18 @@ const Inst* run_ldmatrix(Warp& w, const Inst* i) {
     return i + 1;
 }
 
+const Inst* run_movmatrix(Warp& w, const Inst* i) {
+    if (w.active != w.live) return stop_at(w, i, Stop::sync);
+    if (w.live != all_lanes) return fault(w, i, -1, "synccheck", "all 32 lanes must execute this");
+    u16 rows[8][8];
+    std::memcpy(rows, reg<u32>(w, i->a), sizeof rows); // a lane has two neighbours of a row
+    for (u32 l = 0; l < warp_size; ++l) {
+        const u32 row = l / 4, column = l % 4 * 2;
+        reg<u32>(w, i->d)[l] = static_cast<u32>(rows[column][row]) | static_cast<u32>(rows[column + 1][row]) << 16;
+    }
+    return i + 1;
+}
+
 const Inst* run_cp_async(Warp& w, const Inst* i) {
     WarpState& s = state(w);
     DeviceMemory& memory = *launch_of(w).memory;

@@ -154,3 +154,13 @@ TEST_CASE("ldmatrix gives each lane its pair, plain and transposed") {
             }
     }
 }
+
+TEST_CASE("movmatrix transposes eight rows of eight halves") {
+    std::vector<u32> in;
+    for (u32 lane = 0; lane < 32; ++lane) in.push_back((10 * (lane / 4) + lane % 4 * 2) * 0x10001u + 0x10000u);
+    const auto out = run_warp(in, 1, 1, "movmatrix.sync.aligned.m8n8.trans.b16 %s0, %r0;");
+    for (u32 lane = 0; lane < 32; ++lane) {
+        const u32 row = lane / 4, column = lane % 4 * 2;
+        CHECK(out[lane] == ((10 * column + row) | (10 * (column + 1) + row) << 16));
+    }
+}
