@@ -1,4 +1,5 @@
 #include "kernels/attention/attention.hpp"
+#include "kernels/attention/decode_attention.hpp"
 #include "kernels/attention/head_inputs.hpp"
 #include "kernels/attention/kv_append.hpp"
 #include "kernels/attention/rope.hpp"
@@ -19,7 +20,7 @@ KvCacheShape cache_shape(const ParameterValues& values) {
 } // namespace
 
 std::vector<KernelSpec> attention_kernels() {
-    std::vector<KernelSpec> kernels(4);
+    std::vector<KernelSpec> kernels(5);
     for (auto& kernel : kernels) kernel.family = "attention";
 
     kernels[0].name = "rope";
@@ -101,6 +102,32 @@ std::vector<KernelSpec> attention_kernels() {
         config.norms = values.word("norms") == "yes";
         config.epsilon = values.real("epsilon");
         return head_inputs(config, target, version);
+    };
+
+    kernels[4].name = "decode_attention";
+    kernels[4].summary = "attention of one token, its positions shared out as in the persistent decoder";
+    kernels[4].parameters = {
+        ParameterSpec::integer("heads", "query heads, a multiple of kv-heads", 9, 1, 1 << 12),
+        ParameterSpec::integer("kv-heads", "key heads", 3, 1, 1 << 12),
+        ParameterSpec::integer("head-dim", "elements of a head", 64, 1, 256),
+        capacity(),
+        cache_word(),
+        ParameterSpec::integer("window", "positions that a token sees, its own included; 0: all", 0, 0, 1 << 20),
+        ParameterSpec::real("scale", "factor of q·k before softmax", 0.125, -1e6, 1e6),
+        ParameterSpec::integer("ctas", "CTAs that work on a token", 132, 1, 4096),
+        ParameterSpec::integer("split-positions", "up to which a CTA has a head alone", 256, 2, 1 << 20),
+        ParameterSpec::choice("mma", "whether tensor cores multiply where they can", {"no", "yes"}),
+    };
+    kernels[4].generate = [](const ParameterValues& values, std::optional<Target> target,
+                             std::optional<PtxVersion> version) {
+        DecodeAttentionConfig config;
+        config.cache = cache_shape(values);
+        config.heads = values.u32("heads");
+        config.scale = values.real("scale");
+        config.ctas = values.u32("ctas");
+        config.split_positions = values.u32("split-positions");
+        config.mma = values.word("mma") == "yes";
+        return decode_attention(config, values.u32("window"), target, version);
     };
     return kernels;
 }

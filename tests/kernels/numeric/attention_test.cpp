@@ -1,7 +1,7 @@
 #include "kernels/attention/attention.hpp"
 #include "kernels/attention/kv_append.hpp"
 
-#include "ptxgen/base/float16.hpp"
+#include "tests/kernels/numeric/attention_reference.hpp"
 #include "tests/kernels/numeric/compare.hpp"
 #include "tests/support/devices.hpp"
 
@@ -10,59 +10,13 @@
 
 using namespace ptxgen;
 using namespace ptxgen::kernels;
-using test::random_floats;
+using namespace ptxgen::kernels::test;
+using ptxgen::test::random_floats;
 
 namespace {
 
-/// Cache elements as stored, and the values that they stand for.
-struct CacheData {
-    std::vector<std::byte> bytes;
-    std::vector<float> values;
-};
-
-CacheData store_cache(const std::vector<float>& values, CacheType type) {
-    CacheData data;
-    const std::size_t element = type == CacheType::f32 ? 4 : 2;
-    data.bytes.resize(values.size() * element);
-    for (std::size_t i = 0; i < values.size(); i++) {
-        const std::uint16_t half = f32_to_f16(values[i]);
-        data.values.push_back(type == CacheType::f32 ? values[i] : f16_to_f32(half));
-        if (type == CacheType::f32)
-            std::memcpy(&data.bytes[i * element], &values[i], element);
-        else
-            std::memcpy(&data.bytes[i * element], &half, element);
-    }
-    return data;
-}
-
-std::vector<double> reference(const AttentionConfig& config, const std::vector<float>& q,
-                              const std::vector<float>& keys, const std::vector<float>& values,
-                              std::uint32_t position) {
-    const std::size_t dim = config.cache.head_dim, capacity = config.cache.capacity;
-    std::vector<double> out(q.size());
-    for (std::size_t row = 0; row < q.size() / dim; row++) {
-        const std::size_t kv_head = row % config.heads / (config.heads / config.cache.kv_heads);
-        const std::size_t at = position + row / config.heads;
-        const std::size_t first = config.window > 0 && at + 1 > config.window ? at + 1 - config.window : 0;
-        std::vector<double> scores;
-        for (std::size_t j = first; j <= at; j++) {
-            double score = 0;
-            for (std::size_t i = 0; i < dim; i++)
-                score += double{q[row * dim + i]} * double{keys[(kv_head * capacity + j) * dim + i]};
-            scores.push_back(score * config.scale);
-        }
-        const double top = *std::max_element(scores.begin(), scores.end());
-        double norm = 0;
-        for (double& s : scores) norm += s = std::exp(s - top);
-        for (std::size_t i = 0; i < dim; i++)
-            for (std::size_t j = first; j <= at; j++)
-                out[row * dim + i] += scores[j - first] / norm * double{values[(kv_head * capacity + j) * dim + i]};
-    }
-    return out;
-}
-
 /// Positions after the last one hold NaN, which must not be looked at.
-void check_attention(test::TestDevice& device, const AttentionConfig& config, std::uint32_t position,
+void check_attention(ptxgen::test::TestDevice& device, const AttentionConfig& config, std::uint32_t position,
                      std::uint32_t tokens, double spread = 1) {
     CAPTURE(device.name());
     CAPTURE(config.heads);
@@ -72,27 +26,24 @@ void check_attention(test::TestDevice& device, const AttentionConfig& config, st
     CAPTURE(config.window);
     CAPTURE(position);
     CAPTURE(tokens);
-    test::Random random(config.heads + config.cache.head_dim + position);
+    ptxgen::test::Random random(config.heads + config.cache.head_dim + position);
     const auto q = random_floats(random, std::size_t{tokens} * config.heads * config.cache.head_dim, spread);
     auto keys = random_floats(random, config.cache.elements());
     auto values = random_floats(random, config.cache.elements());
-    for (std::size_t head = 0; head < config.cache.kv_heads; head++)
-        for (std::size_t at = position + tokens; at < config.cache.capacity; at++)
-            for (std::size_t i = 0; i < config.cache.head_dim; i++) {
-                const std::size_t index = (head * config.cache.capacity + at) * config.cache.head_dim + i;
-                keys[index] = values[index] = std::numeric_limits<float>::quiet_NaN();
-            }
+    spoil_behind(config.cache, position + tokens, keys);
+    spoil_behind(config.cache, position + tokens, values);
     const CacheData k_data = store_cache(keys, config.cache.type), v_data = store_cache(values, config.cache.type);
     REQUIRE(k_data.bytes.size() == config.cache.bytes());
     const auto q_at = device.upload(q), k_at = device.upload(k_data.bytes), v_at = device.upload(v_data.bytes);
     const auto out_at = device.allocate<float>(q.size());
     const auto position_at = device.upload(std::vector{position});
-    const auto expected = reference(config, q, k_data.values, v_data.values, position);
+    const auto expected = attention_reference(config.cache, config.heads, config.window, config.scale, q, k_data.values,
+                                              v_data.values, position);
     if (config.splits == 1) {
         device.launch(
             attention(config), attention_grid(config, tokens + 1),
             {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(), tokens});
-        CHECK(test::deviation(device.download<float>(out_at, q.size()), expected) < 5e-6);
+        CHECK(ptxgen::test::deviation(device.download<float>(out_at, q.size()), expected) < 5e-6);
         return;
     }
     const AttentionScratch scratch = attention_scratch(config, tokens);
@@ -102,7 +53,7 @@ void check_attention(test::TestDevice& device, const AttentionConfig& config, st
         device.launch(attention(config), attention_grid(config, tokens + 1),
                       {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(),
                        parts.address(), arrivals.address(), tokens});
-        CHECK(test::deviation(device.download<float>(out_at, q.size()), expected) < 5e-6);
+        CHECK(ptxgen::test::deviation(device.download<float>(out_at, q.size()), expected) < 5e-6);
         CHECK((device.download<std::uint32_t>(arrivals, scratch.arrivals) ==
                std::vector<std::uint32_t>(scratch.arrivals)));
     }
@@ -118,14 +69,14 @@ AttentionConfig shape(std::uint32_t heads, std::uint32_t kv_heads, std::uint32_t
     return config;
 }
 
-void check_kv_append(test::TestDevice& device, const KvCacheShape& cache, std::uint32_t tokens) {
+void check_kv_append(ptxgen::test::TestDevice& device, const KvCacheShape& cache, std::uint32_t tokens) {
     constexpr std::uint32_t position = 5;
     CAPTURE(device.name());
     CAPTURE(static_cast<int>(cache.type));
     CAPTURE(cache.kv_heads);
     CAPTURE(cache.head_dim);
     CAPTURE(tokens);
-    test::Random random(cache.head_dim);
+    ptxgen::test::Random random(cache.head_dim);
     const auto k = random_floats(random, std::size_t{tokens} * cache.kv_heads * cache.head_dim);
     const auto v = random_floats(random, k.size());
     auto k_expected = random_floats(random, cache.elements());
@@ -152,7 +103,7 @@ void check_kv_append(test::TestDevice& device, const KvCacheShape& cache, std::u
 } // namespace
 
 TEST_CASE("attention equals the float64 reference for any heads and head size") {
-    for (auto& device : test::test_devices())
+    for (auto& device : ptxgen::test::test_devices())
         for (const auto type : {CacheType::f32, CacheType::f16})
             for (const auto& [heads, kv_heads, head_dim] : {std::array{9u, 3u, 64u},
                                                             {1u, 1u, 1u},
@@ -170,7 +121,7 @@ TEST_CASE("attention equals the float64 reference for any heads and head size") 
 }
 
 TEST_CASE("attention works at every number of positions around its splits") {
-    for (auto& device : test::test_devices()) {
+    for (auto& device : ptxgen::test::test_devices()) {
         for (const std::uint32_t position : {0u, 1u, 2u, 7u, 8u, 31u, 32u, 33u, 63u, 255u, 256u, 257u, 298u})
             check_attention(device, shape(6, 2, 64), position, 1);
         check_attention(device, shape(6, 2, 64), 0, 70);
@@ -184,7 +135,7 @@ TEST_CASE("attention split over CTAs gives the same at every number of positions
         config.split_positions = positions;
         return config;
     };
-    for (auto& device : test::test_devices()) {
+    for (auto& device : ptxgen::test::test_devices()) {
         for (const std::uint32_t position : {0u, 1u, 7u, 8u, 9u, 15u, 16u, 63u, 64u, 65u, 100u, 255u, 298u}) {
             check_attention(device, split(shape(6, 2, 64), 8, 8), position, 1);
             check_attention(device, split(shape(4, 1, 80, CacheType::f16, 40), 5, 16), position, 1);
@@ -196,18 +147,18 @@ TEST_CASE("attention split over CTAs gives the same at every number of positions
 }
 
 TEST_CASE("attention sees the sliding window alone") {
-    for (auto& device : test::test_devices())
+    for (auto& device : ptxgen::test::test_devices())
         for (const std::uint32_t window : {1u, 2u, 31u, 32u, 33u, 100u, 1000u})
             check_attention(device, shape(4, 1, 72, CacheType::f32, window), 97, 4);
 }
 
 TEST_CASE("attention keeps its accuracy when scores differ wildly") {
     // Scores of ±1000: softmax without the running maximum overflows.
-    for (auto& device : test::test_devices()) check_attention(device, shape(4, 2, 64), 290, 2, 300);
+    for (auto& device : ptxgen::test::test_devices()) check_attention(device, shape(4, 2, 64), 290, 2, 300);
 }
 
 TEST_CASE("attention is the same for any number of warps") {
-    for (auto& device : test::test_devices())
+    for (auto& device : ptxgen::test::test_devices())
         for (const std::uint32_t warps : {1u, 3u, 16u}) {
             auto config = shape(6, 2, 64);
             config.warps = warps;
@@ -216,7 +167,7 @@ TEST_CASE("attention is the same for any number of warps") {
 }
 
 TEST_CASE("kv_append writes the rows of the new tokens and nothing else") {
-    for (auto& device : test::test_devices())
+    for (auto& device : ptxgen::test::test_devices())
         for (const auto type : {CacheType::f32, CacheType::f16})
             for (const auto& [kv_heads, head_dim] :
                  {std::pair{3u, 64u}, {1u, 1u}, {2u, 33u}, {1u, 256u}, {5u, 6u}, {8u, 128u}, {40u, 80u}})
