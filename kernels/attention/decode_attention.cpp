@@ -309,7 +309,9 @@ void emit_kernel(KernelBuilder& k, const DecodeAttentionPlan& plan, std::uint32_
             value = k.ld(value_at);
             weight = k.ld(weight_at);
         });
-        const auto whole = emit_decode_combine(k, plan, weight, value);
+        const Val<f32> own_weight = weight;
+        const Val<f32> own_value = value;
+        const auto whole = emit_decode_combine(k, plan, own_weight, own_value);
         const auto to = out_row + element;
         k.predicated(exists & (share == 0), [&] { k.st(to, whole); });
     });

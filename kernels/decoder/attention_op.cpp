@@ -8,19 +8,21 @@
 
 namespace ptxgen::kernels {
 
-/// A query head, and its key and value if they belong to this CTA's positions: normed, turned, in shared memory, key
-/// and value also in the cache. One warp does each. The CTAs of all query heads of a key head append the same bytes.
-void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_head, const Pred& appends) {
+/// The item's query heads, and their key and value if they belong to its positions: normed, turned, in shared memory,
+/// key and value also in the cache. One warp does each. Whoever has the last positions of a key head appends the same
+/// bytes.
+void DecoderEmitter::take_heads(const DecodeItem& item, const Pred& appends) {
     const ModelShape& s = config_.shape;
-    const std::uint32_t dim = s.head_dim;
-    constexpr std::uint32_t heads = 1;
+    const DecodeAttentionPlan& plan = plan_.attention;
+    const KvCacheShape& cache = plan.config.cache;
+    const std::uint32_t dim = s.head_dim, most_rows = plan.max_heads + 2;
     const std::uint32_t vector = vector_width(dim), vectors = dim / vector;
     const auto heads_at = at<f32>(plan_.shared.heads);
     const RopeConfig rope{s.rope.kind, 1, dim, s.rope.dim};
     const std::uint32_t pairs = s.rope.dim / 2, pair_rounds = ceil_div(pairs, 32);
-    k_.for_<u32>(warp_, heads + 2, ring_warps, [&](Var<u32>& head) {
-        const auto is_query = head < heads;
-        const auto is_key = head == heads;
+    k_.if_(warp_ < item.heads + 2, [&] {
+        const auto is_query = warp_ < item.heads;
+        const auto is_key = warp_ == item.heads;
         const auto turns = is_query | is_key;
         const auto wanted = is_query | appends;
 
@@ -40,7 +42,7 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
         }
 
         const HeadRmsNormConfig norm{1, dim, s.norm_epsilon};
-        const auto own_weight = heads_at + (heads + 2) * dim + head * dim;
+        const auto own_weight = heads_at + most_rows * dim + warp_ * dim;
         if (s.qk_norm) {
             const auto of_query = walk_.tensor(LayerTensor::attn_q_norm);
             const auto of_key = walk_.tensor(LayerTensor::attn_k_norm);
@@ -53,12 +55,13 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
                 });
             }
         }
+        const auto query_head = item.first_head + warp_;
         const auto query_packet = k_.mad_lo(query_head, dim, k_.imm<u32>(plan_.edges.q));
-        const auto key_packet = k_.mad_lo(kv_head, dim, k_.imm<u32>(plan_.edges.k));
-        const auto value_packet = k_.mad_lo(kv_head, dim, k_.imm<u32>(plan_.edges.v));
+        const auto key_packet = k_.mad_lo(item.kv_head, dim, k_.imm<u32>(plan_.edges.k));
+        const auto value_packet = k_.mad_lo(item.kv_head, dim, k_.imm<u32>(plan_.edges.v));
         const auto key_or_value = k_.selp(key_packet, value_packet, is_key);
         const auto first_packet = k_.selp(query_packet, key_or_value, is_query);
-        const auto own_row = heads_at + head * dim;
+        const auto own_row = heads_at + warp_ * dim;
         for (std::uint32_t c = 0; c < ceil_div(vectors, 32); c++) {
             const auto element = (lane_ + 32 * c) * vector;
             const auto exists = element < dim;
@@ -66,7 +69,8 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
             const auto packet = first_packet + element;
             const Values values = emit_poll(k_, {layer_edges() + packet}, vector, has, epoch(), guard_,
                                             {WaitSite::query, walk_.layer(), packet});
-            k_.predicated(has, [&] { store(k_, own_row + element, values); });
+            const auto own = own_row + element; // in all lanes: what only some of them compute stays in a register
+            k_.predicated(has, [&] { store(k_, own, values); });
         }
         k_.bar_warp_sync(0xffffffffu);
         if (s.qk_norm) {
@@ -92,179 +96,173 @@ void DecoderEmitter::take_heads(const Val<u32>& query_head, const Val<u32>& kv_h
             }
         });
         k_.bar_warp_sync(0xffffffffu);
-        k_.if_(head >= heads, [&] {
-            k_.if_(appends, [&] {
-                const KvCacheShape& cache = plan_.attention.cache;
-                const auto part = static_cast<std::uint32_t>((cache.bytes() + 255) / 256 * 256);
-                const auto offset = k_.selp(k_.imm<u32>(0), k_.imm<u32>(part), is_key);
-                const auto buffer = layer_cache() + offset;
-                const auto cache_row = k_.mad_lo(kv_head, cache.capacity, position());
-                for (std::uint32_t c = 0; c < ceil_div(vectors, 32); c++) {
-                    const auto element = (lane_ + 32 * c) * vector;
-                    k_.if_(element < dim, [&] {
-                        const Values values = load(k_, own_row + element, vector);
-                        if (cache.type == CacheType::f32)
-                            store(k_, row(k_, buffer.as<global_ptr<f32>>(), cache_row, dim) + element, values);
-                        else
-                            store(k_, row(k_, buffer.as<global_ptr<f16>>(), cache_row, dim) + element, values);
-                    });
-                }
+        if (plan.mma)
+            k_.if_(is_query, [&] {
+                emit_query_columns(k_, plan, Val<shared_ptr<f32>>(own_row), at<u8>(plan_.shared.columns), warp_, lane_);
             });
+        k_.if_(appends & !is_query, [&] {
+            const auto part = static_cast<std::uint32_t>((cache.bytes() + 255) / 256 * 256);
+            const auto offset = k_.selp(k_.imm<u32>(0), k_.imm<u32>(part), is_key);
+            const auto buffer = layer_cache() + offset;
+            const auto cache_row = k_.mad_lo(item.kv_head, cache.capacity, position());
+            const auto to_fresh = k_.selp(k_.imm<u32>(0), k_.imm<u32>(2 * dim), is_key);
+            const auto fresh = (at<u8>(plan_.shared.fresh) + to_fresh).as<shared_ptr<f16>>();
+            for (std::uint32_t c = 0; c < ceil_div(vectors, 32); c++) {
+                const auto element = (lane_ + 32 * c) * vector;
+                k_.if_(element < dim, [&] {
+                    const Values values = load(k_, own_row + element, vector);
+                    if (plan.mma) store(k_, fresh + element, values);
+                    if (cache.type == CacheType::f32)
+                        store(k_, row(k_, buffer.as<global_ptr<f32>>(), cache_row, dim) + element, values);
+                    else
+                        store(k_, row(k_, buffer.as<global_ptr<f16>>(), cache_row, dim) + element, values);
+                });
+            }
         });
     });
     barrier();
 }
 
-/// Parts of this CTA's positions [begin, end) by its warps, in shared memory.
-template <value_type T>
-void DecoderEmitter::attend(const Val<u32>& kv_head, const Val<u32>& begin, const Val<u32>& end) {
-    const AttentionPlan& plan = plan_.attention_plan;
-    const KvCacheShape& cache = plan_.attention.cache;
+/// The parts of this CTA's warps, in shared memory.
+void DecoderEmitter::attend(const DecodeItem& item, const Pred& appends) {
+    const DecodeAttentionPlan& plan = plan_.attention;
+    const KvCacheShape& cache = plan.config.cache;
     const std::uint32_t dim = cache.head_dim;
-    constexpr std::uint32_t group = 1;
-    const std::uint32_t tiles = group / plan.heads;
-    const auto part = (cache.bytes() + 255) / 256 * 256;
-    const auto slice = quotient(warp_, tiles);
-    const auto tile = remainder(warp_, tiles);
-    const auto positions = end - begin;
-    const auto slices = quotient(positions + (plan.positions_of_warp() - 1), plan.positions_of_warp());
-    const auto active = k_.min(slices, k_.imm<u32>(plan.warps));
-    const auto m = at<f32>(plan_.shared.partials);
-    const auto l = m + plan.warps * group;
-    const auto o = at<f32>(plan_.shared.partials + (8 * plan.warps * group + 15) / 16 * 16);
-    k_.if_(slice < active, [&] {
-        const auto cache_row = kv_head * cache.capacity;
-        const auto cache_of_layer = layer_cache();
-        const auto keys = row(k_, cache_of_layer.as<global_ptr<const T>>(), cache_row, dim);
-        const auto values = row(k_, (cache_of_layer + part).template as<global_ptr<const T>>(), cache_row, dim);
-        const auto queries = at<f32>(plan_.shared.heads) + tile * (plan.heads * dim);
-        const AttentionPart result = emit_attention_part<T>(k_, plan_.attention, plan, Val<shared_ptr<f32>>(queries),
-                                                            keys, values, begin, end, slice, lane_);
-        emit_store_attention_part(k_, plan_.attention, plan, result, m, l, o, warp_, lane_);
-    });
-    barrier();
-}
-
-void DecoderEmitter::publish_attention(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
-                                       const Val<u32>& active) {
-    const AttentionPlan& plan = plan_.attention_plan;
-    const std::uint32_t dim = config_.shape.head_dim;
-    constexpr std::uint32_t group = 1;
-    const auto m = at<f32>(plan_.shared.partials);
-    const auto l = m + plan.warps * group;
-    const auto o = at<f32>(plan_.shared.partials + (8 * plan.warps * group + 15) / 16 * 16);
-    const auto first = k_.mad_lo(query_head, group * dim, k_.imm<u32>(plan_.edges.attention));
-    const auto target = k_.var<u32>(first);
-    if (plan_.max_splits > 1)
-        k_.if_(splits > 1, [&] {
-            const auto number = k_.mad_lo(query_head, plan_.max_splits, split);
-            const_cast<Var<u32>&>(target) = k_.mad_lo(number, plan_.edges.part_size, k_.imm<u32>(plan_.edges.part));
-        });
-    k_.for_<u32>(thread_, group * dim, 32 * ring_warps, [&](Var<u32>& i) {
-        const auto head = quotient(i, dim);
-        const auto own_m = m + head;
-        const auto own_l = l + head;
-        const auto own_o = o + i;
-        const auto value = emit_attention_combine(k_, own_m, own_l, own_o, group, group * dim, active);
-        const auto packet = target + i;
-        emit_publish(k_, layer_edges() + packet, value, epoch());
-    });
-}
-
-/// Each split's CTA combines a share of the elements.
-void DecoderEmitter::combine_splits(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
-                                    const Val<u32>& active) {
-    const AttentionPlan& plan = plan_.attention_plan;
-    const std::uint32_t dim = config_.shape.head_dim;
-    constexpr std::uint32_t group = 1;
-    const std::uint32_t elements = group * dim;
-    {
-        const auto m = at<f32>(plan_.shared.partials);
-        const auto l = m + plan.warps * group;
-        k_.if_(thread_ < group, [&] {
-            auto top = k_.var<f32>(lowest_score);
-            const auto own_m = m + thread_, own_l = l + thread_;
-            k_.for_<u32>(0, active, 1, [&](Var<u32>& i) { top = k_.max(top, k_.ld(own_m + i * group)); });
-            auto sum = k_.var<f32>(0.f);
-            k_.for_<u32>(0, active, 1, [&](Var<u32>& i) {
-                const auto difference = k_.ld(own_m + i * group) - top;
-                const auto weight = k_.ex2(difference, approx);
-                sum = k_.fma(k_.ld(own_l + i * group), weight, sum);
-            });
-            const auto weight = k_.lg2(sum, approx) + top;
-            const auto number = k_.mad_lo(query_head, plan_.max_splits, split);
-            const auto first = k_.mad_lo(number, plan_.edges.part_size, k_.imm<u32>(plan_.edges.part + elements));
-            const auto packet = first + thread_;
-            emit_publish(k_, layer_edges() + packet, weight, epoch());
-        });
+    const auto value_offset = (cache.bytes() + 255) / 256 * 256;
+    const auto parts = at<u8>(plan_.shared.attention);
+    if (plan.mma) {
+        const auto words = at<u32>(plan_.shared.item);
+        // Numbers of the item are read back where they are needed: registers are short.
+        bool requested = false;
+        const auto keys = [&]() -> Val<global_ptr<const u8>> {
+            const auto kv_head = [&]() -> Val<u32> {
+                if (!requested) return item.kv_head;
+                return k_.ld(words + 5, volatile_);
+            }();
+            const auto cache_row = kv_head * cache.capacity;
+            return row(k_, layer_cache().as<global_ptr<const f16>>(), cache_row, dim).as<global_ptr<const u8>>();
+        };
+        const auto values = [&] { return keys() + value_offset; };
+        const auto heads = [&] { return k_.ld(words + 1, volatile_); };
+        const auto fresh = at<u8>(plan_.shared.fresh);
+        DecodeWarp part(k_, plan, keys, values, DecodeWarp::Fresh{appends, fresh, fresh + 2 * dim}, item.begin,
+                        item.end, warp_, lane_);
+        part.request();
+        requested = true;
+        take_heads(item, appends);
+        part.attend(at<u8>(plan_.shared.columns), heads, parts);
+        barrier();
+        return;
     }
-    barrier(); // the parts have been read
-    // [splits][share] elements, [splits][group] weights, ones
-    const auto values = at<f32>(plan_.shared.partials);
-    const auto share = (k_.sub(splits, 1u) + elements) / splits;
-    const auto begin = share * split;
-    const auto rest = k_.max(begin, k_.imm<u32>(elements)) - begin;
-    const auto count = k_.min(share, rest);
-    const auto weights = at<f32>(plan_.shared.partials) + (elements + plan_.max_splits);
-    const auto ones = weights + plan_.max_splits * group;
-    const auto first_part =
-        k_.mad_lo(query_head, plan_.max_splits * plan_.edges.part_size, k_.imm<u32>(plan_.edges.part));
-    const auto take = [&](const Val<u32>& items, const Val<u32>& width, const Val<u32>& from,
-                          const Val<shared_ptr<f32>>& target) {
-        auto base = k_.var<u32>(warp_ * 32u);
-        k_.loop([&](Loop& loop) {
-            loop.break_if(base >= items); // the same in all lanes of a warp
-            const auto item = base + lane_;
-            const auto has = item < items;
-            const auto other = item / width;
-            const auto within = item - other * width;
-            const auto of_other = k_.mad_lo(other, plan_.edges.part_size, from);
-            const auto packet = of_other + within;
-            const auto own = target + item;
-            const Values value = emit_poll(k_, {layer_edges() + packet}, 1, has, epoch(), guard_,
-                                           {WaitSite::attention_part, walk_.layer(), packet});
-            k_.predicated(has, [&] { k_.st(own, value[0]); });
-            base += 32 * ring_warps;
-        });
+    take_heads(item, appends);
+    const auto queries = at<f32>(plan_.shared.heads);
+    const auto general = [&]<value_type T>(const Val<global_ptr<const T>>& cache_of_layer) {
+        const auto cache_row = item.kv_head * cache.capacity;
+        const auto keys = row(k_, cache_of_layer, cache_row, dim);
+        const auto values_at = cache_of_layer.template as<global_ptr<const u8>>() + value_offset;
+        const auto values = row(k_, values_at.template as<global_ptr<const T>>(), cache_row, dim);
+        emit_decode_general<T>(k_, plan, Val<shared_ptr<f32>>(queries), keys, values, item.begin, item.end, parts,
+                               warp_, lane_);
     };
-    const auto width = k_.max(count, k_.imm<u32>(1));
-    const auto all_elements = splits * count;
-    const auto own_elements = first_part + begin;
-    take(all_elements, width, own_elements, values);
-    const auto all_weights = splits * group;
-    const auto own_weights = first_part + elements;
-    take(all_weights, k_.imm<u32>(group), own_weights, weights);
-    const auto own_one = ones + thread_;
-    k_.for_<u32>(thread_, splits * group, 32 * ring_warps, [&](Var<u32>& i) { k_.st(ones + i, k_.imm<f32>(1.f)); });
+    if (cache.type == CacheType::f32)
+        general(Val<global_ptr<const f32>>(layer_cache().as<global_ptr<const f32>>()));
+    else
+        general(Val<global_ptr<const f16>>(layer_cache().as<global_ptr<const f16>>()));
     barrier();
-    k_.for_<u32>(thread_, count, 32 * ring_warps, [&](Var<u32>& i) {
-        const auto element = begin + i;
-        const auto head = quotient(element, dim);
-        // Parts lie `count` elements apart, which is no constant: the sum by hand.
-        auto top = k_.var<f32>(lowest_score);
-        k_.for_<u32>(0, splits, 1, [&](Var<u32>& other) {
-            const auto at_weight = k_.mad_lo(other, group, head);
-            top = k_.max(top, k_.ld(weights + at_weight));
+}
+
+/// The heads' results, or those of a share with their weights.
+void DecoderEmitter::publish_attention(const DecodeItem& item) {
+    const DecodeAttentionPlan& plan = plan_.attention;
+    const std::uint32_t dim = config_.shape.head_dim;
+    const auto whole = k_.mad_lo(item.first_head, dim, k_.imm<u32>(plan_.edges.attention));
+    const auto first_packet = [&]() -> Val<u32> {
+        if (!item.is_share) return whole;
+        const auto number = k_.mad_lo(item.tile, plan.splits, item.split);
+        const auto part = k_.mad_lo(number, plan.part_size(), k_.imm<u32>(plan_.edges.part));
+        return k_.selp(part, whole, *item.is_share);
+    }();
+    emit_decode_elements(
+        k_, plan, at<u8>(plan_.shared.attention), item.heads, warp_, lane_, [&](const DecodeElement& element) {
+            const auto packet = first_packet + element.index;
+            k_.if_(element.exists, [&] { emit_publish(k_, layer_edges() + packet, element.value, epoch()); });
+            if (!item.is_share) return;
+            const auto in_head = element.index - element.head * dim;
+            k_.if_((in_head == 0) & *item.is_share, [&] {
+                const auto of_head = first_packet + (element.head + plan.max_heads * dim);
+                emit_publish(k_, layer_edges() + of_head, element.weight(), epoch());
+            });
         });
-        auto norm = k_.var<f32>(0.f), sum = k_.var<f32>(0.f);
-        k_.for_<u32>(0, splits, 1, [&](Var<u32>& other) {
-            const auto at_weight = k_.mad_lo(other, group, head);
-            const auto difference = k_.ld(weights + at_weight) - top;
-            const auto weight = k_.ex2(difference, approx);
-            const auto at_value = k_.mad_lo(other, count, i);
-            norm = norm + weight;
-            sum = k_.fma(k_.ld(values + at_value), weight, sum);
-        });
-        const auto first = k_.mad_lo(query_head, elements, k_.imm<u32>(plan_.edges.attention));
-        const auto packet = first + element;
-        const auto whole = k_.div(sum, norm);
-        emit_publish(k_, layer_edges() + packet, whole, epoch());
+}
+
+/// Each share's CTA puts as many of the tile's elements together.
+void DecoderEmitter::combine_shares(const DecodeItem& item) {
+    const DecodeAttentionPlan& plan = plan_.attention;
+    const std::uint32_t dim = config_.shape.head_dim, most = plan.max_heads * dim;
+    const std::uint32_t lanes = decode_combine_lanes(plan), at_once = 32 / lanes;
+    const std::uint32_t own_elements = ceil_div(most, plan.splits);
+    const auto elements = item.heads * dim;
+    const auto begin = item.split * own_elements;
+    const auto wanted_end = begin + own_elements;
+    const auto end = k_.min(wanted_end, elements);
+    const auto first = k_.mad_lo(warp_, at_once, begin);
+    k_.for_<u32>(first, end, ring_warps * at_once, [&](Var<u32>& base) {
+        const Val<u32> in_turn = quotient(lane_, lanes);
+        const auto element = base + in_turn;
+        const auto share = lane_ & (lanes - 1);
+        const auto exists = element < end;
+        const auto has = exists & (share < plan.splits);
+        const auto number = k_.mad_lo(item.tile, plan.splits, share);
+        const auto part = k_.mad_lo(number, plan.part_size(), k_.imm<u32>(plan_.edges.part));
+        const auto value_packet = part + element;
+        const Val<u32> head = quotient(element, dim);
+        const auto weight_packet = part + (head + most);
+        const auto edges = layer_edges();
+        const auto value_at = edges + value_packet;
+        const auto weight_at = edges + weight_packet;
+        const Values found = emit_poll(k_, {value_at, weight_at}, 1, has, epoch(), guard_,
+                                       {WaitSite::attention_part, walk_.layer(), value_packet});
+        const auto weight = k_.selp(found[1], k_.imm<f32>(lowest_score), has);
+        const auto whole = emit_decode_combine(k_, plan, weight, found[0]);
+        const auto first_element = k_.mad_lo(item.first_head, dim, k_.imm<u32>(plan_.edges.attention));
+        const auto packet = first_element + element;
+        k_.if_(exists & (share == 0), [&] { emit_publish(k_, edges + packet, whole, epoch()); });
     });
+}
+
+/// The item's numbers, kept in shared memory while the warps attend: registers are short there.
+void DecoderEmitter::keep_item(const DecodeItem& item) {
+    const auto words = at<u32>(plan_.shared.item);
+    k_.if_(thread_ == decode_threads - 1, [&] {
+        const auto share = item.is_share ? k_.selp(k_.imm<u32>(1), k_.imm<u32>(0), *item.is_share) : k_.imm<u32>(0);
+        k_.st(words, std::array<Val<u32>, 4>{item.first_head, item.heads, item.tile, item.split}, v4);
+        k_.st(words + 4, share);
+        k_.st(words + 5, item.kv_head);
+    });
+}
+DecodeItem DecoderEmitter::kept_item() {
+    const auto words = at<u32>(plan_.shared.item);
+    const auto found = k_.ld(words, v4);
+    const auto none = k_.imm<u32>(0);
+    if (plan_.attention.splits == 1) return {found[0], k_.imm<u32>(1), none, none, none, none, none, {}};
+    const auto is_share = k_.ld(words + 4) != 0;
+    return {found[0], found[1], none, none, none, found[2], found[3], is_share};
+}
+
+void DecoderEmitter::attend_item(const DecodeItem& item, const Val<u32>& end) {
+    keep_item(item);
+    attend(item, item.end == end);
+    const DecodeItem kept = kept_item();
+    publish_attention(kept);
+    // The next token's readers, on any CTA, see the appended rows behind a packet that follows this fence.
+    k_.fence(acq_rel, gpu);
+    if (kept.is_share) k_.if_(*kept.is_share, [&] { combine_shares(kept); });
+    barrier(); // the heads and parts have been read
 }
 
 void DecoderEmitter::emit_attention() {
     const ModelShape& s = config_.shape;
-    const AttentionPlan& plan = plan_.attention_plan;
+    const DecodeAttentionPlan& plan = plan_.attention;
     k_.comment("attention");
     const auto end = position() + 1u;
     auto begin = k_.var<u32>(0u);
@@ -272,43 +270,13 @@ void DecoderEmitter::emit_attention() {
         const auto in_window = k_.max(end, k_.imm<u32>(s.sliding_window)) - s.sliding_window;
         k_.predicated(walk_.is_sliding(), [&] { begin = in_window; });
     }
-    const std::uint32_t group = s.heads / s.kv_heads;
-    const auto one = [&](const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
-                         const Val<u32>& own_begin, const Val<u32>& own_end) {
-        const auto appends = own_end == end;
-        const auto kv_head = quotient(query_head, group);
-        take_heads(query_head, kv_head, appends);
-        if (plan_.attention.cache.type == CacheType::f32)
-            attend<f32>(kv_head, own_begin, own_end);
-        else
-            attend<f16>(kv_head, own_begin, own_end);
-        const auto positions = own_end - own_begin;
-        const auto slices = quotient(positions + (plan.positions_of_warp() - 1), plan.positions_of_warp());
-        const auto active = k_.min(slices, k_.imm<u32>(plan.warps));
-        publish_attention(query_head, split, splits, active);
-        // The next token's readers, on any CTA, see the appended rows behind a packet that follows this fence.
-        k_.if_(appends, [&] { k_.fence(acq_rel, gpu); });
-        if (plan_.max_splits > 1) k_.if_(splits > 1, [&] { combine_splits(query_head, split, splits, active); });
-    };
-    if (plan_.max_splits == 1) {
-        k_.for_<u32>(cta_, s.heads, config_.ctas, [&](Var<u32>& query_head) {
-            one(Val<u32>(k_.state(), query_head.operand()), k_.imm<u32>(0), k_.imm<u32>(1),
-                Val<u32>(k_.state(), begin.operand()), end);
-            barrier(); // the heads and parts have been read
-        });
-        return;
-    }
-    const auto positions = end - begin;
-    const auto wanted_splits = (positions + (config_.split_positions - 1)) / config_.split_positions;
-    const auto splits = k_.min(wanted_splits, k_.imm<u32>(plan_.max_splits));
-    const auto query_head = remainder(cta_, s.heads);
-    const auto split = quotient(cta_, s.heads);
-    k_.if_(split < splits, [&] {
-        const auto share = (k_.sub(splits, 1u) + positions) / splits;
-        const auto own_begin = k_.mad_lo(share, split, begin);
-        const auto own_end = k_.min(own_begin + share, end);
-        one(query_head, split, splits, own_begin, own_end);
-    });
+    const Val<u32> items = emit_decode_items(k_, plan, begin, end);
+    const auto take = [&](const Val<u32>& number) { attend_item(emit_decode_item(k_, plan, number, begin, end), end); };
+    if (plan.items() <= config_.ctas)
+        k_.if_(cta_ < items, [&] { take(cta_); });
+    else
+        k_.for_<u32>(cta_, items, config_.ctas,
+                     [&](Var<u32>& number) { take(Val<u32>(k_.state(), number.operand())); });
 }
 
 } // namespace ptxgen::kernels

@@ -28,7 +28,7 @@ struct DecoderConfig {
     std::optional<bool> owned_residual;
     bool mma = true; ///< integer products by tensor cores (sm_80 and newer); the sums are the same without
     std::uint32_t shared_bytes = 99 * 1024; ///< that a CTA may have
-    /// Positions for which one CTA attends alone, before another one joins it: at least 16.
+    /// Positions up to which one CTA attends for a head alone: at least 16.
     std::uint32_t split_positions = 256;
     /// Every CTA notes the time behind each of its steps: DecoderProfile.
     bool profile = false;

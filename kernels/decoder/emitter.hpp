@@ -125,7 +125,7 @@ private:
         return k_.mad_wide(walk_.layer(), 8 * plan_.edges.layer, p_.edges.as<u64>()).as<PacketPtr>();
     }
     Val<global_ptr<u8>> layer_cache() {
-        const std::uint64_t part = (plan_.attention.cache.bytes() + 255) / 256 * 256;
+        const std::uint64_t part = (plan_.attention.config.cache.bytes() + 255) / 256 * 256;
         const auto layer = k_.cvt<u64>(walk_.layer());
         return k_.mad_lo(layer, 2 * part, p_.cache.as<u64>()).as<global_ptr<u8>>();
     }
@@ -184,13 +184,13 @@ private:
 
     // attention_op.cpp
     void emit_attention();
-    void take_heads(const Val<u32>& query_head, const Val<u32>& kv_head, const Pred& appends);
-    template <value_type T>
-    void attend(const Val<u32>& kv_head, const Val<u32>& begin, const Val<u32>& end);
-    void publish_attention(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
-                           const Val<u32>& active);
-    void combine_splits(const Val<u32>& query_head, const Val<u32>& split, const Val<u32>& splits,
-                        const Val<u32>& active);
+    void take_heads(const DecodeItem& item, const Pred& appends);
+    void attend(const DecodeItem& item, const Pred& appends);
+    void keep_item(const DecodeItem& item);
+    DecodeItem kept_item();
+    void attend_item(const DecodeItem& item, const Val<u32>& end);
+    void publish_attention(const DecodeItem& item);
+    void combine_shares(const DecodeItem& item);
 
     // decoder.cpp
     /// Notes a clock in word `first` + layer · `stride` of the profile.

@@ -11,8 +11,6 @@ namespace ptxgen::kernels {
 namespace {
 
 constexpr std::uint32_t consumer_threads = 32 * ring_warps;
-/// Registers that the attention gives to queries, and as many to outputs and to rows in flight.
-constexpr std::uint32_t attention_lane_elements = 8, attention_in_flight = 32;
 
 Status check(const DecoderConfig& config) {
     const ModelShape& s = config.shape;
@@ -220,31 +218,18 @@ void plan_edges(const DecoderConfig& config, DecoderPlan& plan) {
         e.attention_squares = take(blocks);
         e.ffn_squares = take(blocks);
     }
-    e.part_size = s.head_dim + 1;
-    if (plan.max_splits > 1) e.part = take(s.heads * plan.max_splits * e.part_size);
+    const DecodeAttentionPlan& attention = plan.attention;
+    if (attention.splits > 1) e.part = take(attention.tiles() * attention.splits * attention.part_size());
     e.best = std::uint64_t{e.layer} * s.layers;
     e.total = e.best + 8ull * config.ctas;
 }
 
 void plan_attention_op(const DecoderConfig& config, DecoderPlan& plan) {
     const ModelShape& s = config.shape;
-    AttentionConfig& a = plan.attention;
-    a.cache = {s.kv_heads, s.head_dim, config.context, config.cache};
-    a.heads = s.heads;
-    a.scale = s.query_scale;
-    a.lane_elements = attention_lane_elements;
-    a.warps = ring_warps;
-    // One query head a CTA: at short contexts the round trips to memory count, and many CTAs share them out.
-    AttentionPlan& p = plan.attention_plan;
-    p.vector = vector_width(s.head_dim);
-    p.lanes = 4;
-    while (p.lanes < 32 && p.lanes * attention_lane_elements < s.head_dim) p.lanes *= 2;
-    p.chunks = ceil_div(s.head_dim / p.vector, p.lanes);
-    p.heads = 1;
-    p.tiles = s.heads;
-    p.unroll = std::clamp(attention_in_flight / p.elements_of_lane(), 1u, 4u);
-    p.warps = ring_warps;
-    plan.max_splits = std::max(1u, std::min({config.ctas / s.heads, config.split_positions, 64u}));
+    const KvCacheShape cache{s.kv_heads, s.head_dim, config.context, config.cache};
+    DecodeAttentionConfig attention = decode_attention_config(s, cache, config.ctas, config.mma);
+    attention.split_positions = config.split_positions;
+    plan.attention = plan_decode_attention(attention);
 }
 
 Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
@@ -265,17 +250,19 @@ Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
         partials = std::max<std::uint64_t>(partials,
                                            std::uint64_t{op.pass_tiles} * (op.paired ? 2 : 1) * segment.tile_bytes());
     }
-    constexpr std::uint32_t group = 1;
-    const std::uint64_t attention_rows = std::uint64_t{plan.attention_plan.warps} * group;
-    partials = std::max<std::uint64_t>(partials, attention_rows * 4 * (s.head_dim + 2) + 32);
-    // Other CTAs' parts of the elements that this one combines.
-    const std::uint64_t combined = std::uint64_t{group} * s.head_dim + 2ull * plan.max_splits * group;
-    partials = std::max<std::uint64_t>(partials, 4 * (combined + plan.max_splits) + 32);
     shared.x = take(4ull * s.hidden);
     shared.records = take(records);
     shared.dequantised = take(dequantised);
     shared.partials = take(partials);
-    shared.heads = take(4ull * 2 * (group + 2) * ((s.head_dim + 3) / 4 * 4)); // and the weights of their norms
+    const DecodeAttentionPlan& attention = plan.attention;
+    shared.attention = shared.records;
+    const std::uint32_t attention_end = shared.attention + attention.parts_bytes();
+    if (attention_end > shared.bytes) take(attention_end - shared.bytes);
+    const std::uint64_t rows = (attention.max_heads + 2ull) * (s.qk_norm ? 2 : 1);
+    shared.heads = take(4 * rows * ((s.head_dim + 3) / 4 * 4));
+    shared.columns = take(attention.columns_bytes());
+    shared.fresh = take(attention.mma ? 4 * s.head_dim : 0);
+    shared.item = take(32);
     if (plan.owned_residual) shared.own_norm = take(4ull * plan.own_norm_rows());
     shared.scratch = take(256);
     shared.ring = shared.bytes;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/attention/attention.hpp"
+#include "kernels/attention/decode_attention.hpp"
 #include "kernels/decoder/blocks.hpp"
 #include "kernels/decoder/decoder.hpp"
 #include "kernels/ring/pipeline.hpp"
@@ -63,8 +63,7 @@ struct EdgePlan {
     std::uint32_t q = 0, k = 0, v = 0, attention = 0, attention_block = 0, gated = 0, ffn_block = 0, part = 0;
     std::uint32_t layer = 0;                              ///< packets of a layer
     std::uint32_t attention_squares = 0, ffn_squares = 0; ///< with owned residuals: a block's sum of squares each
-    std::uint32_t part_size = 0; ///< of one CTA's part of the attention: o [group][head_dim], then log2 of the weight
-    std::uint64_t best = 0;      ///< [2][ctas][4]: value, index, stop
+    std::uint64_t best = 0;                               ///< [2][ctas][4]: value, index, stop
     std::uint64_t total = 0;
 };
 
@@ -73,8 +72,12 @@ struct SharedPlan {
     std::uint32_t x = 0;           ///< f32 [hidden]
     std::uint32_t records = 0;     ///< activations of a product
     std::uint32_t dequantised = 0; ///< the same as f32, for types without a ring format
-    std::uint32_t partials = 0;    ///< partial sums of rows; also the attention's parts
-    std::uint32_t heads = 0;       ///< f32 [group + 2][head_dim]: queries, key, value of a key head
+    std::uint32_t partials = 0;    ///< partial sums of rows
+    std::uint32_t attention = 0;   ///< the parts of the attention's warps; over records, dequantised and partials
+    std::uint32_t heads = 0;       ///< f32 [max_heads + 2][head_dim]: queries, key, value; then their norms' weights
+    std::uint32_t columns = 0;     ///< queries as operands of tensor cores
+    std::uint32_t fresh = 0;       ///< with them: the key and the value as the cache has them, [2][head_dim]
+    std::uint32_t item = 0;        ///< numbers of the item of attention, 8 words
     std::uint32_t own_norm = 0;    ///< f32 [own_norm_rows()]: weights of the next norm for the CTA's own rows
     std::uint32_t scratch = 0;     ///< 64 words, see the emitter
     std::uint32_t ring = 0;
@@ -89,9 +92,7 @@ struct DecoderPlan {
     EdgePlan edges;
     SharedPlan shared;
     std::optional<RingPlan> ring;
-    AttentionConfig attention;
-    AttentionPlan attention_plan;
-    std::uint32_t max_splits = 1;
+    DecodeAttentionPlan attention;
 
     /// Row r of a CTA's own rows has place r mod own_norm_rows().
     std::uint32_t own_norm_rows() const {

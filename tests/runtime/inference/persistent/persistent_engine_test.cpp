@@ -139,6 +139,31 @@ TEST_CASE("attention split over CTAs gives what one CTA gives") {
     }
 }
 
+TEST_CASE("attention over an f16 cache, by tensor cores, gives what the graph engine gives") {
+    const test::TemporaryFolder folder;
+    for (const char* name : {"gemma3-k", "qwen2-k"}) { // heads of 128 and of 64
+        CAPTURE(name);
+        const Model model = test::load_tiny(folder, test::tiny_model(name));
+        const auto prompt = test::tiny_prompt(model.shape.vocab, 40);
+        const auto device = emulator(8);
+        const EngineOptions options{.activations = ActivationFormat::q8_1, .context = 64, .kv = KvType::f16, .ctas = 8};
+        const auto graph = test::make_engine(*device, model, options);
+        (void)test::last_logits(*graph, std::span(prompt).first(38));
+        const auto expected = test::every_logit(*graph, std::span(prompt).subspan(38));
+        for (const std::uint32_t positions : {16u, 1024u}) {
+            PersistentOptions more;
+            more.split_positions = positions;
+            const auto engine = persistent(*device, model, options, more);
+            (void)test::last_logits(*engine, std::span(prompt).first(38));
+            const auto found = test::every_logit(*engine, std::span(prompt).subspan(38));
+            const double difference = test::row_difference<float>(found, expected, model.shape.vocab);
+            if (std::getenv("PTXGEN_SHOW")) MESSAGE(fmt::format("{} {}: {:.2e}", name, positions, difference));
+            CHECK(difference <= q8_1_bound);
+        }
+        CHECK(device->findings().empty());
+    }
+}
+
 TEST_CASE("a CTA that stalls ends in an error that says who waited for what") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
