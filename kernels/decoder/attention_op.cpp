@@ -190,7 +190,8 @@ void DecoderEmitter::publish_attention(const DecodeItem& item) {
             const auto in_head = element.index - element.head * dim;
             k_.if_((in_head == 0) & *item.is_share, [&] {
                 const auto of_head = first_packet + (element.head + plan.max_heads * dim);
-                emit_publish(k_, layer_edges() + of_head, element.weight(), epoch());
+                const auto weight = element.weight();
+                emit_publish(k_, layer_edges() + of_head, weight, epoch());
             });
         });
 }
