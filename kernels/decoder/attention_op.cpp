@@ -255,8 +255,6 @@ void DecoderEmitter::attend_item(const DecodeItem& item, const Val<u32>& end) {
     attend(item, item.end == end);
     const DecodeItem kept = kept_item();
     publish_attention(kept);
-    // The next token's readers, on any CTA, see the appended rows behind a packet that follows this fence.
-    k_.fence(acq_rel, gpu);
     if (kept.is_share) k_.if_(*kept.is_share, [&] { combine_shares(kept); });
     barrier(); // the heads and parts have been read
 }

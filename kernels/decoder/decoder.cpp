@@ -179,6 +179,8 @@ void DecoderEmitter::emit_output() {
     const auto parity = epoch_ & 1;
     const auto buffer = p_.edges + plan_.edges.best + parity * (4 * config_.ctas);
     k_.if_(first_thread, [&] {
+        // Whoever has this packet sees the rows that the CTA has appended to the cache.
+        k_.fence(acq_rel, gpu);
         const auto own = buffer + cta_ * 4u;
         emit_publish(k_, own, best.value, epoch());
         emit_publish(k_, own + 1, Val<u32>(best.index).as<f32>(), epoch());
