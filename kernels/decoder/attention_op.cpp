@@ -251,6 +251,7 @@ DecodeItem DecoderEmitter::kept_item() {
 }
 
 void DecoderEmitter::attend_item(const DecodeItem& item, const Val<u32>& end) {
+    tell_waiting(true); // rows of the cache and packets would queue behind the weights; take_vector() ends it
     keep_item(item);
     attend(item, item.end == end);
     const DecodeItem kept = kept_item();
