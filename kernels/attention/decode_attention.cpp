@@ -330,7 +330,8 @@ Result<Generated> decode_attention(const DecodeAttentionConfig& config, std::uin
     if (auto ok = check_range("capacity", config.cache.capacity, 1, 1u << 20); !ok) return ok.error();
     if (auto ok = check_range("ctas", config.ctas, 1, 4096); !ok) return ok.error();
     if (auto ok = check_range("split-positions", config.split_positions, 2, 1u << 20); !ok) return ok.error();
-    const DecodeAttentionPlan plan = plan_decode_attention(config);
+    DecodeAttentionPlan plan = plan_decode_attention(config);
+    plan.movmatrix = has_movmatrix(version);
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("decode_attention");
     if (config.cache.type == CacheType::f32)

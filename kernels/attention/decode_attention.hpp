@@ -40,6 +40,7 @@ DecodeAttentionConfig decode_attention_config(const ModelShape& model, const KvC
 struct DecodeAttentionPlan {
     DecodeAttentionConfig config;
     bool mma = false;
+    bool movmatrix = true;           ///< weights are turned by one instruction, of PTX 7.8; else by shuffles
     std::uint32_t max_heads = 1;    ///< of a tile
     std::uint32_t tiles_of_key = 1; ///< tiles of a key head: the last one may have fewer heads
     std::uint32_t splits = 1;       ///< at most 32; 1: positions are never split
@@ -65,6 +66,8 @@ struct DecodeAttentionPlan {
     std::uint32_t columns_bytes() const { return mma ? 8 * column_stride() : 0; }
 };
 DecodeAttentionPlan plan_decode_attention(const DecodeAttentionConfig& config);
+/// Whether a kernel for this version has movmatrix.
+constexpr bool has_movmatrix(std::optional<PtxVersion> version) { return !version || *version >= PtxVersion{7, 8}; }
 
 /// An item of work for positions [begin, end) of a token.
 struct DecodeItem {
@@ -113,6 +116,8 @@ private:
     Pred is_fresh(const Val<u32>& position);
     void request_keys();
     void request_values();
+    /// Of eight rows of eight halves, a lane's pair of the transposed.
+    Val<f16x2> transposed(const Val<f16x2>& pair);
 
     KernelBuilder k_;
     const DecodeAttentionPlan& plan_;

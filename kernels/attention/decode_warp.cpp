@@ -125,6 +125,16 @@ void DecodeWarp::request_values() {
     });
 }
 
+Val<f16x2> DecodeWarp::transposed(const Val<f16x2>& pair) {
+    if (plan_.movmatrix) return k_.movmatrix_sync(pair.as<b32>()).as<f16x2>();
+    const auto source = k_.mad_lo(quad_, 8, group_ >> 1);
+    const auto bits = pair.as<u32>();
+    const Val<u32> first = k_.shfl_sync_idx(bits, source, 31, 0xffffffffu);
+    const Val<u32> second = k_.shfl_sync_idx(bits, source + 4, 31, 0xffffffffu);
+    const auto selector = k_.selp(k_.imm<u32>(0x7632), k_.imm<u32>(0x5410), (group_ & 1) != 0);
+    return k_.prmt(first, second, selector).as<f16x2>();
+}
+
 void DecodeWarp::attend(const Val<shared_ptr<u8>>& columns, const std::function<Val<u32>()>& heads,
                         const Val<shared_ptr<u8>>& parts) {
     const std::uint32_t dim = plan_.config.cache.head_dim, tiles = plan_.warp_positions / 8;
@@ -182,6 +192,7 @@ void DecodeWarp::attend(const Val<shared_ptr<u8>>& columns, const std::function<
         }
         const auto old_values = k_.mad_lo(quad_, 2, base_); // before the next rows are asked for
         base_ += decode_warps * plan_.warp_positions;
+        request_keys();
 
         const Val<f32> best = tiles == 2 ? Val<f32>(k_.max(scores[0], scores[1])) : scores[0];
         const Val<f32> best_of_all = lanes_max(k_, best, 4, 32);
@@ -200,7 +211,7 @@ void DecodeWarp::attend(const Val<shared_ptr<u8>>& columns, const std::function<
             const auto back = k_.cvt<f32>(rounded);
             const auto rest = weight - back;
             const auto both = k_.cvt<f16x2>(rest, back, rn);
-            weights.push_back(k_.movmatrix_sync(both.as<b32>()).as<f16x2>());
+            weights.push_back(transposed(both));
         }
         if (fresh_)
             value_pieces(dim, group_, [&](std::uint32_t word, std::uint32_t count, const auto& bytes) {
@@ -236,7 +247,6 @@ void DecodeWarp::attend(const Val<shared_ptr<u8>>& columns, const std::function<
                 o[2 * w + i] = k_.fma(o[2 * w + i], rescale, sum);
             }
         }
-        request_keys();
         request_values();
         k_.bra_if(base_ < end_, again);
     });

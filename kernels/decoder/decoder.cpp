@@ -291,8 +291,9 @@ void emit_decoder_producer(KernelBuilder& k, const DecoderConfig& config, const 
 
 Result<Generated> persistent_decoder(const DecoderConfig& config, std::optional<Target> target,
                                      std::optional<PtxVersion> version) {
-    const auto plan = plan_decoder(config);
+    auto plan = plan_decoder(config);
     if (!plan) return plan.error();
+    plan->attention.movmatrix = has_movmatrix(version);
     ModuleBuilder module{target, version};
     KernelBuilder k = module.kernel("persistent_decoder");
     const std::uint32_t threads = plan->ring ? ring_threads : 32 * ring_warps;

@@ -39,7 +39,8 @@ struct Inputs {
 };
 
 std::vector<float> run(TestDevice& device, const DecodeAttentionConfig& config, std::uint32_t window,
-                       const Inputs& inputs, std::uint32_t position) {
+                       const Inputs& inputs, std::uint32_t position, std::optional<PtxVersion> version = {}) {
+    const std::optional<Target> target = version ? std::optional(Target{80, TargetVariant::plain}) : std::nullopt;
     const auto q_at = device.upload(inputs.q);
     const auto k_at = device.upload(store_cache(inputs.keys, config.cache.type).bytes);
     const auto v_at = device.upload(store_cache(inputs.values, config.cache.type).bytes);
@@ -48,13 +49,13 @@ std::vector<float> run(TestDevice& device, const DecodeAttentionConfig& config, 
     const AttentionScratch scratch = decode_attention_scratch(config, 1);
     const auto grid = decode_attention_grid(config, 1);
     if (scratch.parts == 0) {
-        device.launch(decode_attention(config, window), grid,
+        device.launch(decode_attention(config, window, target, version), grid,
                       {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(), 1u});
         return device.download<float>(out_at, inputs.q.size());
     }
     const auto parts = device.allocate<float>(scratch.parts);
     const auto arrivals = device.upload(std::vector<std::uint32_t>(scratch.arrivals));
-    device.launch(decode_attention(config, window), grid,
+    device.launch(decode_attention(config, window, target, version), grid,
                   {q_at.address(), k_at.address(), v_at.address(), out_at.address(), position_at.address(),
                    parts.address(), arrivals.address(), 1u});
     CHECK((device.download<std::uint32_t>(arrivals, scratch.arrivals) == std::vector<std::uint32_t>(scratch.arrivals)));
@@ -143,6 +144,15 @@ TEST_CASE("a head's attention has the same bits whatever other heads its CTA has
                            std::vector(expected.begin() + 64 * head, expected.begin() + 64 * (head + 1))));
                 }
             }
+}
+
+TEST_CASE("attention by tensor cores for an assembler without movmatrix has the same bits") {
+    for (auto& device : ptxgen::test::test_devices())
+        for (const std::uint32_t head_dim : {64u, 128u}) {
+            const auto config = config_of(4, 1, head_dim, CacheType::f16, true);
+            const Inputs inputs(config.cache, 4, 301, 1);
+            CHECK((run(device, config, 0, inputs, 300, PtxVersion{7, 0}) == run(device, config, 0, inputs, 300)));
+        }
 }
 
 TEST_CASE("decode_attention refuses shapes that it cannot compute") {
