@@ -4,14 +4,6 @@
 #include <fmt/format.h>
 
 namespace ptxgen::kernels {
-namespace {
-
-/// Copies in flight while the consumers multiply, and while they wait for packets that would queue behind them: 72 and
-/// 18 KB of Q4_K, with which an H200 does a chain of such products fastest.
-constexpr std::uint32_t busy_stages = 8, waiting_stages = 2;
-
-} // namespace
-
 DecoderParameters::DecoderParameters(KernelBuilder& k, const DecoderConfig& config)
     : weights(k.param<global_ptr<const u8>>("weights", fmt::format("{} bytes of tensors", config.weights.bytes),
                                             align(256))),
@@ -239,8 +231,8 @@ void emit_decoder_producer(KernelBuilder& k, const DecoderConfig& config, const 
     const auto words = (memory + plan.shared.scratch).as<shared_ptr<u32>>();
     const auto go_on = words + 50;
     RingThrottle throttle;
-    throttle.busy = std::min(plan.ring->stages, busy_stages);
-    throttle.waiting = waiting_stages;
+    throttle.busy = std::min(plan.ring->stages, config.busy_stages);
+    throttle.waiting = config.waiting_stages;
     throttle.flag.emplace(words + 51);
     RingProducer producer(k, *plan.ring, memory + plan.shared.ring, throttle);
     LayerWalk walk(k, config, plan, parameters.weights);

@@ -17,6 +17,8 @@ Status check(const DecoderConfig& config) {
     if (auto ok = check_range("ctas", config.ctas, 1, 4096); !ok) return ok;
     if (auto ok = check_range("context", config.context, 1, 1u << 20); !ok) return ok;
     if (auto ok = check_range("split-positions", config.split_positions, 16, 1u << 20); !ok) return ok;
+    if (auto ok = check_range("stages in flight", config.busy_stages, 1, 64); !ok) return ok;
+    if (auto ok = check_range("stages in flight while waiting", config.waiting_stages, 1, 64); !ok) return ok;
     if (auto ok = check_range("heads for a key head", s.heads / s.kv_heads, 1, 64); !ok) return ok;
     if (auto ok = check_range("head_dim", s.head_dim, 1, 256); !ok) return ok;
     const std::pair<const char*, std::uint32_t> sizes[] = {

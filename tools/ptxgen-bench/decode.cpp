@@ -1,4 +1,5 @@
 #include "runtime/inference/engine.hpp"
+#include "runtime/inference/persistent_engine.hpp"
 #include "runtime/inference/random.hpp"
 #include "tools/common/engine_options.hpp"
 #include "tools/ptxgen-bench/measure.hpp"
@@ -18,6 +19,9 @@ struct DecodeOptions {
     std::string model, policy, scheduler, kv, rival;
     EngineWords words;
     EngineOptions engine; ///< what the words say
+    PersistentOptions persistent;
+    std::vector<std::uint32_t> in_flight;
+    std::string own_residual = "auto";
     std::optional<std::uint32_t> tokens, prompt_tokens;
     std::vector<std::uint32_t> fills;
     bool ceiling = true;
@@ -236,7 +240,9 @@ Status bench_decode(Bench& bench, const DecodeOptions& options) {
     if (options.ceiling)
         if (auto ok = decode.measure_ceiling_first(); !ok) return ok;
     {
-        auto engine = create_engine(bench.device, *model, engine_options);
+        auto engine = engine_options.kind == EngineKind::persistent
+                          ? create_persistent_engine(bench.device, *model, engine_options, options.persistent)
+                          : create_engine(bench.device, *model, engine_options);
         if (!engine) return engine.error();
         OurEngine ours(std::move(*engine));
         const bool q8_1 = on_gpu && !engine_options.policy;
@@ -295,6 +301,18 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
         ->check(CLI::ExistingDirectory);
     command->add_flag("--profile", options->profile,
                       "Also print where a token of the persistent engine spends its time, a little slower");
+    command
+        ->add_option("--in-flight", options->in_flight,
+                     "Persistent engine: stages of weights on their way at once in a CTA that multiplies, and in one "
+                     "that waits for others (default 8,2)")
+        ->delimiter(',')
+        ->expected(2)
+        ->check(CLI::Range(1, 64));
+    command
+        ->add_option("--own-residual", options->own_residual,
+                     "Persistent engine: CTAs that have 32 rows of the residual stream send them on normed; auto where "
+                     "that lengthens no CTA's share, yes or no")
+        ->check(CLI::IsMember({"auto", "yes", "no"}));
     command->add_flag("!--no-ceiling", options->ceiling, "Leave out the read ceiling and the share of it");
     command->parse_complete_callback([=] {
         if (policy->count() > 0) options->words.policy = options->policy;
@@ -302,6 +320,14 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
         auto engine = read_engine_words(options->words);
         if (!engine) throw CLI::ValidationError(engine.error().message);
         options->engine = std::move(*engine);
+        const bool tuned = !options->in_flight.empty() || options->own_residual != "auto";
+        if (tuned && options->engine.kind != EngineKind::persistent)
+            throw CLI::ValidationError("--in-flight and --own-residual need --engine persistent");
+        if (!options->in_flight.empty()) {
+            options->persistent.busy_stages = options->in_flight[0];
+            options->persistent.waiting_stages = options->in_flight[1];
+        }
+        if (options->own_residual != "auto") options->persistent.owned_residual = options->own_residual == "yes";
     });
     command->footer(
         "A run decodes all of the tokens; its median, slowest and fastest rates are reported. Bytes are those of\n"
