@@ -175,25 +175,36 @@ void DecoderEmitter::attend(const DecodeItem& item, const Pred& appends) {
 void DecoderEmitter::publish_attention(const DecodeItem& item) {
     const DecodeAttentionPlan& plan = plan_.attention;
     const std::uint32_t dim = config_.shape.head_dim;
-    const auto whole = k_.mad_lo(item.first_head, dim, k_.imm<u32>(plan_.edges.attention));
-    const auto first_packet = [&]() -> Val<u32> {
-        if (!item.is_share) return whole;
-        const auto number = k_.mad_lo(item.tile, plan.splits, item.split);
-        const auto part = k_.mad_lo(number, plan.part_size(), k_.imm<u32>(plan_.edges.part));
-        return k_.selp(part, whole, *item.is_share);
-    }();
-    emit_decode_elements(
-        k_, plan, at<u8>(plan_.shared.attention), item.heads, warp_, lane_, [&](const DecodeElement& element) {
-            const auto packet = first_packet + element.index;
-            k_.if_(element.exists, [&] { emit_publish(k_, layer_edges() + packet, element.value, epoch()); });
-            if (!item.is_share) return;
-            const auto in_head = element.index - element.head * dim;
-            k_.if_((in_head == 0) & *item.is_share, [&] {
-                const auto of_head = first_packet + (element.head + plan.max_heads * dim);
-                const auto weight = element.weight();
-                emit_publish(k_, layer_edges() + of_head, weight, epoch());
-            });
+    const auto first_element = item.first_head * dim;
+    const auto number = k_.mad_lo(item.tile, plan.splits, item.split);
+    const auto part = k_.mad_lo(number, plan.part_size(), k_.imm<u32>(plan_.edges.part));
+    const auto publish_part = [&](const DecodeElement& element) {
+        const auto packet = part + element.index;
+        k_.if_(element.exists, [&] { emit_publish(k_, layer_edges() + packet, element.value, epoch()); });
+        const auto in_head = element.index - element.head * dim;
+        k_.if_(in_head == 0, [&] {
+            const auto of_head = part + (element.head + plan.max_heads * dim);
+            const auto weight = element.weight();
+            emit_publish(k_, layer_edges() + of_head, weight, epoch());
         });
+    };
+    const auto publish_whole = [&](const DecodeElement& element) {
+        const auto of_vector = first_element + element.index;
+        if (plan_.attention_blocks) return publish_attention_block(of_vector, element.value);
+        const auto packet = of_vector + plan_.edges.attention;
+        k_.if_(element.exists, [&] { emit_publish(k_, layer_edges() + packet, element.value, epoch()); });
+    };
+    emit_decode_elements(k_, plan, at<u8>(plan_.shared.attention), item.heads, warp_, lane_,
+                         [&](const DecodeElement& element) {
+                             if (!item.is_share) return publish_whole(element);
+                             k_.if_(
+                                 *item.is_share, [&] { publish_part(element); }, [&] { publish_whole(element); });
+                         });
+}
+
+/// Lane l has element l of a block of the attention's output, `element` of the vector.
+void DecoderEmitter::publish_attention_block(const Val<u32>& element, const Val<f32>& value) {
+    emit_publish_block(k_, block_edge(plan_.edges.attention), element >> 5U, value, lane_, epoch(), config_.mma);
 }
 
 /// Each share's CTA puts as many of the tile's elements together.
@@ -201,7 +212,9 @@ void DecoderEmitter::combine_shares(const DecodeItem& item) {
     const DecodeAttentionPlan& plan = plan_.attention;
     const std::uint32_t dim = config_.shape.head_dim, most = plan.max_heads * dim;
     const std::uint32_t lanes = decode_combine_lanes(plan), at_once = 32 / lanes;
-    const std::uint32_t own_elements = ceil_div(most, plan.splits);
+    const std::uint32_t granule = plan_.attention_blocks ? block_values : 1;
+    const std::uint32_t own_elements = ceil_div(ceil_div(most, plan.splits), granule) * granule;
+    const auto wholes = at<f32>(plan_.shared.heads); // the heads have been read
     const auto elements = item.heads * dim;
     const auto begin = item.split * own_elements;
     const auto wanted_end = begin + own_elements;
@@ -227,7 +240,22 @@ void DecoderEmitter::combine_shares(const DecodeItem& item) {
         const auto whole = emit_decode_combine(k_, plan, weight, found[0]);
         const auto first_element = k_.mad_lo(item.first_head, dim, k_.imm<u32>(plan_.edges.attention));
         const auto packet = first_element + element;
-        k_.if_(exists & (share == 0), [&] { emit_publish(k_, edges + packet, whole, epoch()); });
+        const auto own = wholes + (element - begin);
+        k_.if_(exists & (share == 0), [&] {
+            if (plan_.attention_blocks)
+                k_.st(own, whole);
+            else
+                emit_publish(k_, edges + packet, whole, epoch());
+        });
+    });
+    if (!plan_.attention_blocks) return;
+    barrier();
+    k_.for_<u32>(k_.mad_lo(warp_, block_values, begin), end, ring_warps * block_values, [&](Var<u32>& base) {
+        const auto element = base + lane_;
+        const auto own = wholes + (element - begin);
+        const auto value = k_.ld(own);
+        const auto of_vector = k_.mad_lo(item.first_head, dim, element);
+        publish_attention_block(of_vector, value);
     });
 }
 

@@ -103,7 +103,10 @@ void DecoderEmitter::emit_layer() {
     const DecoderOp& out = plan_.op(OpName::attention_output);
     {
         const Values own_norm = fetch_own_norm(walk_.tensor(LayerTensor::ffn_norm));
-        take_vector(e.attention, out.cols, WaitSite::attention_output, out.any_general());
+        if (plan_.attention_blocks)
+            take_blocks(e.attention, out.cols, WaitSite::attention_output, out.any_general());
+        else
+            take_vector(e.attention, out.cols, WaitSite::attention_output, out.any_general());
         keep_own_norm(own_norm);
     }
     note_step();

@@ -189,6 +189,7 @@ private:
     void keep_item(const DecodeItem& item);
     DecodeItem kept_item();
     void attend_item(const DecodeItem& item, const Val<u32>& end);
+    void publish_attention_block(const Val<u32>& element, const Val<f32>& value);
     void publish_attention(const DecodeItem& item);
     void combine_shares(const DecodeItem& item);
 

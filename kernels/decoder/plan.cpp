@@ -210,7 +210,8 @@ void plan_edges(const DecoderConfig& config, DecoderPlan& plan) {
     e.q = take(rows(s.q_dim()));
     e.k = take(rows(s.kv_dim()));
     e.v = take(rows(s.kv_dim()));
-    e.attention = take(s.q_dim());
+    plan.attention_blocks = s.head_dim % block_values == 0;
+    e.attention = take(plan.attention_blocks ? block_edge_size(s.q_dim() / block_values, e.blocks) : s.q_dim());
     const std::uint32_t blocks = s.hidden / block_values;
     const std::uint32_t residual = plan.owned_residual ? block_edge_size(blocks, e.blocks) : s.hidden;
     e.attention_block = take(residual);

@@ -85,7 +85,8 @@ struct SharedPlan {
 };
 
 struct DecoderPlan {
-    bool owned_residual = false; ///< DecoderConfig::owned_residual, decided
+    bool attention_blocks = false; ///< the attention's output travels as blocks: heads are whole ones
+    bool owned_residual = false;   ///< DecoderConfig::owned_residual, decided
     std::array<DecoderOp, op_count> ops;
     std::vector<LayerKind> kinds;
     std::vector<std::uint32_t> kind_of; ///< by layer
