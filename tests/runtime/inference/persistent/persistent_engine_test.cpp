@@ -132,6 +132,9 @@ TEST_CASE("attention split over CTAs gives what one CTA gives") {
             const auto engine = persistent(*device, model, {.context = 64}, more);
             (void)test::last_logits(*engine, std::span(prompt).first(38));
             logits[split] = test::every_logit(*engine, std::span(prompt).subspan(38));
+            // Within one launch shares move: what one CTA has appended another one reads.
+            REQUIRE(engine->rewind(24).ok());
+            CHECK(generated(*engine, prompt[24], 20).size() == 20);
         }
         CHECK(device->findings().empty());
         CHECK(test::row_difference<float>(logits[1], logits[0], model.shape.vocab) <= q8_1_bound);
