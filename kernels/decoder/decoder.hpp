@@ -25,6 +25,7 @@ struct DecoderConfig {
     /// Stages on their way at once while a CTA multiplies, and while it waits for packets, which queue behind them.
     /// With 72 and 18 KB of Q4_K an H200 does a chain of such products fastest.
     std::uint32_t busy_stages = 8, waiting_stages = 2;
+    std::uint32_t stage_units = 4; ///< of the ring: 1, 2, 4, 8 or 16; fewer where shared memory is short
     /// The CTA that has 32 rows of an output or down projection adds them to the residual stream and sends them on as a
     /// block, normed; otherwise all CTAs read the rows as f32. Models with post norms always do that; by default, so do
     /// those whose CTAs would have more rows at most.

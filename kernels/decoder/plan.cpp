@@ -4,6 +4,7 @@
 #include "kernels/ring/segment.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <fmt/format.h>
 #include <numeric>
 
@@ -17,6 +18,8 @@ Status check(const DecoderConfig& config) {
     if (auto ok = check_range("ctas", config.ctas, 1, 4096); !ok) return ok;
     if (auto ok = check_range("context", config.context, 1, 1u << 20); !ok) return ok;
     if (auto ok = check_range("split-positions", config.split_positions, 16, 1u << 20); !ok) return ok;
+    if (!std::has_single_bit(config.stage_units) || config.stage_units > ring_warps)
+        return Error{fmt::format("stage-units must be 1, 2, 4, 8 or 16, not {}", config.stage_units)};
     if (auto ok = check_range("stages in flight", config.busy_stages, 1, 64); !ok) return ok;
     if (auto ok = check_range("stages in flight while waiting", config.waiting_stages, 1, 64); !ok) return ok;
     if (auto ok = check_range("heads for a key head", s.heads / s.kv_heads, 1, 64); !ok) return ok;
@@ -281,7 +284,7 @@ Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
             for (const auto& segment : variant)
                 if (segment.packed) types.push_back(segment.type);
     if (types.empty()) return {};
-    for (const std::uint32_t units : {4u, 2u, 1u}) {
+    for (std::uint32_t units = config.stage_units; units > 0; units /= 2) {
         plan.ring = ring_plan(types, config.shared_bytes - shared.bytes, units);
         if (plan.ring) break;
     }

@@ -138,6 +138,7 @@ Status PersistentEngine::initialise(const Model& model, const EngineOptions& opt
     config.tears_blocks = persistent.tears_blocks;
     config.owned_residual = persistent.owned_residual;
     config.busy_stages = persistent.busy_stages.value_or(config.busy_stages);
+    config.stage_units = persistent.stage_units.value_or(config.stage_units);
     config.waiting_stages = persistent.waiting_stages.value_or(config.waiting_stages);
     config.wide_packets = persistent.wide_packets.value_or(properties.ptx_version >= PtxVersion{8, 3});
     config.profile = options.on_profile != nullptr;

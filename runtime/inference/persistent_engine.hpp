@@ -19,6 +19,7 @@ struct PersistentOptions {
     std::optional<bool> wide_packets;            ///< 16-byte packets; by default where the device takes PTX 8.3
     std::optional<std::uint32_t> busy_stages;    ///< kernels::DecoderConfig::busy_stages
     std::optional<std::uint32_t> waiting_stages; ///< kernels::DecoderConfig::waiting_stages
+    std::optional<std::uint32_t> stage_units;    ///< kernels::DecoderConfig::stage_units
     std::optional<bool> ring;                    ///< stream weights through a ring; by default where the device can
 };
 

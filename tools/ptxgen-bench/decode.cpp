@@ -309,6 +309,10 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
         ->expected(2)
         ->check(CLI::Range(1, 64));
     command
+        ->add_option("--stage-units", options->persistent.stage_units,
+                     "Persistent engine: units of 16 rows and 256 columns in a stage (default 4)")
+        ->check(CLI::IsMember({1, 2, 4, 8, 16}));
+    command
         ->add_option("--own-residual", options->own_residual,
                      "Persistent engine: CTAs that have 32 rows of the residual stream send them on normed; auto where "
                      "that lengthens no CTA's share, yes or no")
@@ -320,9 +324,10 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
         auto engine = read_engine_words(options->words);
         if (!engine) throw CLI::ValidationError(engine.error().message);
         options->engine = std::move(*engine);
-        const bool tuned = !options->in_flight.empty() || options->own_residual != "auto";
+        const bool tuned =
+            !options->in_flight.empty() || options->persistent.stage_units || options->own_residual != "auto";
         if (tuned && options->engine.kind != EngineKind::persistent)
-            throw CLI::ValidationError("--in-flight and --own-residual need --engine persistent");
+            throw CLI::ValidationError("--in-flight, --stage-units and --own-residual need --engine persistent");
         if (!options->in_flight.empty()) {
             options->persistent.busy_stages = options->in_flight[0];
             options->persistent.waiting_stages = options->in_flight[1];
