@@ -288,6 +288,44 @@ void DecoderEmitter::attend_item(const DecodeItem& item, const Val<u32>& end) {
     barrier(); // the heads and parts have been read
 }
 
+/// Asks for the next layer's first rows of this CTA, without waiting: into the L2 cache, while the memory has little to
+/// do. A warp's turn is `lines` lines of 128 bytes of keys and as many of values, one to a lane.
+void DecoderEmitter::prefetch_rows() {
+    const DecodeAttentionPlan& plan = plan_.attention;
+    const KvCacheShape& cache = plan.config.cache;
+    if (!plan.mma || config_.shape.sliding_window > 0) return;
+    constexpr std::uint32_t line = 128, turns = 3;
+    const std::uint32_t row_bytes = 2 * cache.head_dim, lines = plan.warp_positions * row_bytes / line;
+    const auto part = static_cast<std::uint32_t>((cache.bytes() + 255) / 256 * 256);
+    k_.comment("the next layer's rows");
+    const auto end = position() + 1u;
+    const auto none = k_.imm<u32>(0);
+    const Val<u32> items = emit_decode_items(k_, plan, none, end);
+    const auto next_layer = walk_.layer() + 1u;
+    const auto is_layer = next_layer < config_.shape.layers;
+    const auto has_item = cta_ < items;
+    k_.if_(is_layer & has_item, [&] {
+        const DecodeItem item = emit_decode_item(k_, plan, cta_, none, end);
+        const auto own_line = lane_ & 15u;
+        const auto first = k_.mad_lo(warp_, plan.warp_positions, item.begin);
+        const auto bytes = own_line * line;
+        const auto row_of_line = bytes / row_bytes;
+        const auto row = first + row_of_line;
+        const auto rows = k_.mad_lo(item.kv_head, cache.capacity, first);
+        const auto offset = k_.selp(k_.imm<u32>(0), k_.imm<u32>(part), lane_ < 16u);
+        const auto of_next = layer_cache() + 2ull * part;
+        const auto of_part = of_next + (offset + bytes);
+        const auto at = k_.mad_wide(rows, row_bytes, of_part.as<u64>()).as<global_ptr<const u8>>();
+        const auto has_line = own_line < lines;
+        for (std::uint32_t turn = 0; turn < turns; turn++) {
+            const std::uint32_t ahead = turn * decode_warps * plan.warp_positions;
+            const auto exists = row + ahead < item.end;
+            const auto from = at + std::uint64_t{ahead} * row_bytes;
+            k_.predicated(exists & has_line, [&] { k_.prefetch(from, l2); });
+        }
+    });
+}
+
 void DecoderEmitter::emit_attention() {
     const ModelShape& s = config_.shape;
     const DecodeAttentionPlan& plan = plan_.attention;

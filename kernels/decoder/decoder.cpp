@@ -144,6 +144,7 @@ void DecoderEmitter::emit_layer() {
     }
     note_step();
     const bool general = plan_.op(OpName::qkv).any_general() || plan_.op(OpName::output).any_general();
+    prefetch_rows();
     take_result(e.ffn_block, e.ffn_squares, WaitSite::ffn_block, LayerTensor::post_ffw_norm, walk_.next_norm(),
                 general);
     note_step();

@@ -184,6 +184,7 @@ private:
 
     // attention_op.cpp
     void emit_attention();
+    void prefetch_rows();
     void take_heads(const DecodeItem& item, const Pred& appends);
     void attend(const DecodeItem& item, const Pred& appends);
     void keep_item(const DecodeItem& item);
