@@ -137,11 +137,11 @@ void plan_output(const DecoderConfig& config, DecoderPlan& plan) {
     op.variants.push_back({segment});
 }
 
-/// Shares of tiles and how many of them between two barriers.
-void split_op(const DecoderConfig& config, DecoderOp& op) {
+/// Shares of tiles and how many of them, at most `pass_rows` rows, between two barriers.
+void split_op(const DecoderConfig& config, DecoderOp& op, std::uint32_t pass_rows) {
     op.max_tiles = op.granule * ceil_div(op.granules(), config.ctas);
     // One thread sums a row; the partial sums of all rows have to fit.
-    const std::uint32_t most = consumer_threads / ring_tile_rows / (op.paired ? 2 : 1);
+    const std::uint32_t most = pass_rows / ring_tile_rows / (op.paired ? 2 : 1);
     op.pass_tiles = std::min(op.max_tiles, most);
     if (op.pass_tiles < op.max_tiles) {
         // Passes whose units fill whole rounds of the warps.
@@ -316,12 +316,25 @@ Result<DecoderPlan> plan_decoder(const DecoderConfig& config) {
     // A warp rounds a block of the gated vector: the rows of two tiles.
     plan.ops[static_cast<std::size_t>(OpName::gate_up)].granule = block_values / ring_tile_rows;
     decide_owned_residual(config, plan);
-    for (DecoderOp& op : plan.ops) split_op(config, op);
+    for (DecoderOp& op : plan.ops) split_op(config, op, consumer_threads);
     balance(config, plan);
     plan_attention_op(config, plan);
     plan_edges(config, plan);
-    if (auto ok = plan_shared(config, plan); !ok) return ok.error();
-    return plan;
+    // Long passes save barriers, but a round of the ring more saves more: take the longest with the most stages.
+    std::optional<DecoderPlan> best;
+    std::optional<Error> error;
+    for (std::uint32_t rows = consumer_threads; rows >= consumer_threads / 4; rows /= 2) {
+        DecoderPlan candidate = plan;
+        for (DecoderOp& op : candidate.ops) split_op(config, op, rows);
+        if (auto ok = plan_shared(config, candidate); !ok) {
+            error = ok.error();
+            continue;
+        }
+        const auto units = [](const DecoderPlan& p) { return p.ring ? p.ring->stages * p.ring->stage_units : 0; };
+        if (!best || units(candidate) > units(*best)) best = std::move(candidate);
+    }
+    if (!best) return *error;
+    return std::move(*best);
 }
 
 std::string_view DecoderProfile::step_name(std::uint32_t step) {

@@ -1,5 +1,6 @@
 // The persistent decoder for published shapes: it assembles without local memory and is emitted in no time.
 #include "kernels/decoder/decoder.hpp"
+#include "kernels/decoder/plan.hpp"
 
 #include <array>
 #include <cstdio>
@@ -120,6 +121,18 @@ TEST_CASE("the persistent decoder assembles for published shapes, without local 
             CHECK(log.find(" 0 bytes stack frame") != std::string::npos);
             if (std::getenv("PTXGEN_SHOW")) MESSAGE(log);
         }
+}
+
+// What a CTA has streamed ahead while it waited for others is what it has gained.
+TEST_CASE("the decoder's ring has room for several rounds of units for published shapes") {
+    for (const Shape& shape : shapes) {
+        const auto plan = plan_decoder(config_of(shape, 90));
+        REQUIRE(plan.ok());
+        REQUIRE(plan->ring);
+        CAPTURE(shape.name);
+        const std::uint32_t rounds = shape.architecture == Architecture::gemma3 ? 2 : 3; // it has units of 4,352 bytes
+        CHECK(plan->ring->stages * plan->ring->stage_units >= rounds * ring_warps);
+    }
 }
 
 // The process's own time, of the best of many rounds: on a busy machine most take up to twice as long.
