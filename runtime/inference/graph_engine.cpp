@@ -16,6 +16,9 @@ std::uint32_t chunk_of(const Model& model, const EngineOptions& options, const r
     return std::min(wanted, context_of(model, options));
 }
 
+/// Up to so many tokens of a prompt are multiplied in tiles of few rows, which occupy a whole GPU all the same.
+constexpr std::uint32_t short_prompt = 64;
+
 constexpr std::size_t ticket_bytes = 8;
 
 /// The scheduler of options.policy on a device. Errors: what policies::choose_scheduler refuses.
@@ -47,8 +50,8 @@ kernels::AttentionScratch attention_scratch_of(const Model& model, const EngineO
         attention_config(model.shape, cache_of(model, options).shape(), false, properties), 1);
 }
 
-/// Runs three plans: all layers for a chunk of a prompt; the output for one of its rows; and everything that a single
-/// token takes, from its id to the next one, which is recorded as a graph where the stream can record.
+/// Runs these plans: all layers for a chunk of a prompt, short or long; the output for one of its rows; and everything
+/// that a single token takes, from its id to the next one, which is recorded as a graph where the stream can record.
 class PlannedEngine final : public GraphEngine {
 public:
     PlannedEngine(runtime::Device& device, std::shared_ptr<DeviceModel> model, std::uint32_t chunk)
@@ -102,7 +105,12 @@ private:
     std::optional<ProductSchedule> schedule_;
     runtime::Buffer tickets_; ///< u64, of scheduler ticket
 
-    LaunchPlan prompt_plan_, output_plan_, token_plan_;
+    struct PromptPlan {
+        std::uint32_t most_tokens;
+        LaunchPlan launches;
+    };
+    std::vector<PromptPlan> prompt_plans_; ///< the last one for a whole chunk
+    LaunchPlan output_plan_, token_plan_;
     std::unique_ptr<runtime::Graph> token_graph_; ///< token_plan_ recorded; nothing: it is launched one by one
 
     /// What the token plan drew, for two tokens in flight: next position and id.
@@ -137,9 +145,13 @@ Status PlannedEngine::initialise(const Model& model, const kernels::AttentionScr
     const auto builder = [&](LaunchPlan& plan, std::uint32_t tokens) {
         return PlanBuilder(plan, device_, model, *on_device_, buffers_, kernels_, tokens, schedule_);
     };
-    PlanBuilder prompt = builder(prompt_plan_, std::max(chunk_, 2u));
-    prompt.layers();
-    if (!prompt.status()) return prompt.status();
+    if (!device_.properties().is_emulator && chunk_ > short_prompt) prompt_plans_.push_back({short_prompt, {}});
+    prompt_plans_.push_back({chunk_, {}});
+    for (PromptPlan& plan : prompt_plans_) {
+        PlanBuilder prompt = builder(plan.launches, std::max(plan.most_tokens, 2u));
+        prompt.layers();
+        if (!prompt.status()) return prompt.status();
+    }
     progress(0.5);
     // One row: logits_of_row() copies the wanted row of x there.
     PlanBuilder output = builder(output_plan_, 1);
@@ -218,7 +230,12 @@ Status PlannedEngine::run_token() {
 Status PlannedEngine::run_chunk(std::span<const TokenId> ids) {
     if (auto ok = set_state(ids); !ok) return ok;
     const auto tokens = static_cast<std::uint32_t>(ids.size());
-    if (auto ok = tokens == 1 ? run_token() : run(prompt_plan_, tokens); !ok) return ok;
+    const auto plan_of = [&]() -> LaunchPlan& {
+        return std::find_if(prompt_plans_.begin(), prompt_plans_.end() - 1,
+                            [&](const PromptPlan& plan) { return tokens <= plan.most_tokens; })
+            ->launches;
+    };
+    if (auto ok = tokens == 1 ? run_token() : run(plan_of(), tokens); !ok) return ok;
     position_ += tokens;
     return {};
 }

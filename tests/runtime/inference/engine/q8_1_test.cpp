@@ -102,3 +102,22 @@ TEST_CASE("device memory is asked for as much as packed matrices take") {
         CHECK(device.live_allocations() == 0);
     }
 }
+
+// Products of many tokens add in the same order whatever the tiles; attention and norms go token by token.
+TEST_CASE("at q8_1 long and short prompts take plans of their own on a GPU, and give the same logits") {
+    const test::TemporaryFolder folder;
+    for (const char* name : {"qwen3", "gemma3"}) {
+        CAPTURE(name);
+        const Model model = test::load_tiny(folder, test::tiny_model(name));
+        const auto inner = runtime::create_emulator();
+        test::FaultyDevice gpu(*inner);
+        gpu.seem_a_gpu();
+        const auto engine =
+            test::make_engine(gpu, model, {.activations = ActivationFormat::q8_1, .context = 100, .kv = KvType::f32});
+        const auto ids = test::tiny_prompt(model.shape.vocab, 75);
+        const auto at_once = test::last_logits(*engine, ids);
+        REQUIRE(engine->rewind(0).ok());
+        (void)test::last_logits(*engine, std::span(ids).first(40));
+        CHECK(test::last_logits(*engine, std::span(ids).subspan(40)) == at_once);
+    }
+}
