@@ -2,6 +2,7 @@
 
 #include "kernels/common/memory.hpp"
 #include "kernels/dequant/unit_decoder.hpp"
+#include "kernels/elementwise/gated.hpp"
 
 #include <fmt/format.h>
 
@@ -57,7 +58,10 @@ Result<Generated> ring_columns(const RingColumnsConfig& config, std::optional<Ta
     ModuleBuilder module(target, version);
     KernelBuilder k = module.kernel("ring_columns");
     k.max_threads(32 * config.warps_per_cta);
-    const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}]", config.cols), align(16));
+    const auto shape = fmt::format("f32 [tokens][{}]", config.cols);
+    const auto x = k.param<global_ptr<const f32>>(config.gated ? "gate" : "x", shape, align(16));
+    std::optional<Val<global_ptr<const f32>>> up;
+    if (config.gated) up.emplace(k.param<global_ptr<const f32>>("up", shape, align(16)));
     const auto columns = k.param<global_ptr<u8>>("columns", "column blocks, for matmul_ring", align(16));
     const auto tokens = k.param<u32>("tokens", "rows of x");
     const Val<u32> lane = k.laneid;
@@ -69,7 +73,16 @@ Result<Generated> ring_columns(const RingColumnsConfig& config, std::optional<Ta
     k.if_(token < tokens, [&] {
         const auto from = row(k, x, token, config.cols);
         const RingLaneValues loaded = emit_record_values(k, from, config.cols, super_block, lane);
-        for (std::size_t i = 0; i < 8; i++) values[i] = loaded[i];
+        if (!up) {
+            for (std::size_t i = 0; i < 8; i++) values[i] = loaded[i];
+            return;
+        }
+        const auto up_from = row(k, *up, token, config.cols);
+        const RingLaneValues factors = emit_record_values(k, up_from, config.cols, super_block, lane);
+        for (std::size_t i = 0; i < 8; i++) {
+            const auto activated = emit_activation(k, *config.gated, loaded[i]);
+            values[i] = activated * factors[i];
+        }
     });
     const RingQuantized quantized =
         emit_quantize(k, {values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7]});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/generated.hpp"
+#include "kernels/model_shape.hpp"
 #include "kernels/ring/activations.hpp"
 
 #include <optional>
@@ -28,10 +29,11 @@ constexpr std::uint64_t ring_column_bytes(std::uint64_t tokens, std::uint64_t co
            ring_column_block_bytes;
 }
 
-/// Kernel ring_columns(x, columns, tokens). x: f32 [tokens][cols], 16-byte aligned; columns: column blocks, aligned
-/// likewise.
+/// Kernel ring_columns(x, columns, tokens) or, where x is act(gate) · up, ring_columns(gate, up, columns, tokens). x,
+/// gate and up: f32 [tokens][cols], 16-byte aligned; columns: column blocks, aligned likewise.
 struct RingColumnsConfig {
-    std::uint32_t cols = 256; ///< a multiple of 32
+    std::uint32_t cols = 256;             ///< a multiple of 32
+    std::optional<Activation> gated = {}; ///< act; nothing: x is given
     std::uint32_t warps_per_cta = 4;
 };
 Result<Generated> ring_columns(const RingColumnsConfig& config, std::optional<Target> target = std::nullopt,

@@ -102,10 +102,16 @@ KernelSpec ring_columns_spec() {
     spec.summary = "activations of many tokens quantised to 8 bits, in the order that matmul_ring reads";
     spec.parameters = {
         ParameterSpec::integer("cols", "values of a token", 4096, 32, max_cols, 32),
+        ParameterSpec::choice("gated", "whether x is act(gate) times up", {"no", "swiglu", "geglu"}),
         ParameterSpec::integer("warps", "warps of a CTA", 4, 1, 32),
     };
     spec.generate = [](const ParameterValues& values, std::optional<Target> target, std::optional<PtxVersion> version) {
-        return ring_columns({values.u32("cols"), values.u32("warps")}, target, version);
+        RingColumnsConfig config;
+        config.cols = values.u32("cols");
+        const std::string& gated = values.word("gated");
+        if (gated != "no") config.gated = gated == "swiglu" ? Activation::swiglu : Activation::geglu;
+        config.warps_per_cta = values.u32("warps");
+        return ring_columns(config, target, version);
     };
     return spec;
 }

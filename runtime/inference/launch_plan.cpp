@@ -155,9 +155,11 @@ void PlanBuilder::add_normed_residual(DevicePtr from, const gguf::Tensor* norm) 
         {{"x", buffers_.x}, {"y", from}, {"weight", on_device_.weights[norm]}});
 }
 
+bool PlanBuilder::multiplies_many() const { return tokens_ > 1 && device_.properties().target.provides(matmul_target); }
+
 void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products) {
     const bool exact = on_device_.activations == ActivationFormat::f32;
-    const bool many = tokens_ > 1 && device_.properties().target.provides(matmul_target);
+    const bool many = multiplies_many();
     const DevicePtr input = norm ? buffers_.y : x;
     bool normed = !norm, rounded = exact, arranged = false;
     std::vector<Product> in_ring_format; // whose kernel norms and rounds x by itself
@@ -183,8 +185,30 @@ void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initi
     if (!in_ring_format.empty()) add_ring_products(x, norm, in_ring_format);
 }
 
+void PlanBuilder::add_down(const gguf::Tensor* matrix, const gguf::Tensor* post_norm) {
+    if (!multiplies_many() || !on_device_.weights.is_packed(matrix)) {
+        add_gate();
+        add_block_output(matrix, buffers_.gate, post_norm);
+        return;
+    }
+    kernels::RingColumnsConfig config;
+    config.cols = model_.shape.ffn;
+    config.gated = model_.shape.activation;
+    add(
+        "ring_columns gated", [=](auto target, auto version) { return kernels::ring_columns(config, target, version); },
+        [config](std::uint32_t tokens) { return kernels::ring_columns_grid(config, tokens); },
+        {{"gate", buffers_.gate}, {"up", buffers_.up}, {"columns", buffers_.columns}});
+    if (!post_norm) {
+        add_matmul({matrix, buffers_.x, nullptr, buffers_.x});
+        return;
+    }
+    add_matmul({matrix, buffers_.y});
+    add_normed_residual(buffers_.y, post_norm);
+}
+
 void PlanBuilder::add_columns(DevicePtr x, std::uint32_t width) {
-    const kernels::RingColumnsConfig config{width};
+    kernels::RingColumnsConfig config;
+    config.cols = width;
     add(
         fmt::format("ring_columns {}", width),
         [=](auto target, auto version) { return kernels::ring_columns(config, target, version); },
@@ -347,8 +371,7 @@ void PlanBuilder::layers() {
         add_attention(l);
         add_block_output(t.attn_output, buffers_.attention, t.post_attention_norm);
         add_products(buffers_.x, t.ffn_norm, {{t.ffn_gate, buffers_.gate}, {t.ffn_up, buffers_.up}});
-        add_gate();
-        add_block_output(t.ffn_down, buffers_.gate, t.post_ffw_norm);
+        add_down(t.ffn_down, t.post_ffw_norm);
     }
 }
 

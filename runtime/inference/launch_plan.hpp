@@ -77,6 +77,10 @@ private:
     void add_products(runtime::DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products);
     /// Of matrices in the ring format, by one launch.
     void add_ring_products(runtime::DevicePtr x, const gguf::Tensor* norm, std::span<const Product> products);
+    /// Whether products of matrices in the ring format are of many tokens at once.
+    bool multiplies_many() const;
+    /// The gated vector and its product.
+    void add_down(const gguf::Tensor* matrix, const gguf::Tensor* post_norm);
     /// Of many tokens, from Activations::columns.
     void add_matmul(const Product& product);
     /// `x` as column blocks into Activations::columns.

@@ -85,7 +85,7 @@ Result<Subject> subject(Bench& bench, const GemvOptions& options, TensorType typ
 
 /// f32 rows of x as column blocks.
 Result<runtime::Buffer> to_columns(Bench& bench, const GemvOptions& options, const runtime::Buffer& x) {
-    const kernels::RingColumnsConfig config{options.cols};
+    const kernels::RingColumnsConfig config{.cols = options.cols};
     const auto& properties = bench.device.properties();
     const auto generated = kernels::ring_columns(config, properties.target, properties.ptx_version);
     if (!generated) return generated.error();

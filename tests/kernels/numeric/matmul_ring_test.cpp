@@ -1,5 +1,6 @@
 #include "kernels/ring/matmul_ring.hpp"
 
+#include "kernels/elementwise/gated.hpp"
 #include "kernels/ring/gemv_ring.hpp"
 #include "tests/kernels/numeric/ring_case.hpp"
 #include "tests/support/devices.hpp"
@@ -18,7 +19,7 @@ std::vector<float> run(test::TestDevice& device, const MatmulRingConfig& config,
     const auto weights = device.upload(made.packed);
     const auto x = device.upload(made.x);
     const auto columns = device.allocate<std::byte>(ring_column_bytes(tokens, config.cols));
-    const RingColumnsConfig quantize{config.cols};
+    const RingColumnsConfig quantize{.cols = config.cols};
     device.launch(ring_columns(quantize, sm_80), ring_columns_grid(quantize, tokens),
                   {x.address(), columns.address(), tokens});
     const auto bias = device.upload(made.bias);
@@ -136,6 +137,29 @@ TEST_CASE("ring matmul and ring GEMV differ by the order of their sums only") {
                 CHECK(std::abs(together[i] - one_by_one[i]) <= 1e-6 * made.magnitude[i]);
         }
     }
+}
+
+TEST_CASE("columns of a gated vector are those of what the gating kernel makes of it") {
+    const std::uint32_t cols = 672, tokens = 11;
+    test::Random random(450);
+    const auto gate = test::random_floats(random, std::size_t{tokens} * cols);
+    const auto up = test::random_floats(random, std::size_t{tokens} * cols);
+    const std::size_t bytes = ring_column_bytes(tokens, cols);
+    for (const Activation activation : {Activation::swiglu, Activation::geglu})
+        for (auto& device : test::test_devices()) {
+            const auto gate_at = device.upload(gate), up_at = device.upload(up);
+            const auto gated = device.allocate<float>(gate.size());
+            const auto apart = device.allocate<std::byte>(bytes), together = device.allocate<std::byte>(bytes);
+            const GatedConfig gating{cols};
+            device.launch(activation == Activation::swiglu ? swiglu(gating, sm_80) : geglu(gating, sm_80),
+                          gated_grid(gating, tokens), {gate_at.address(), up_at.address(), gated.address(), tokens});
+            const RingColumnsConfig plain{.cols = cols}, fused{.cols = cols, .gated = activation};
+            device.launch(ring_columns(plain, sm_80), ring_columns_grid(plain, tokens),
+                          {gated.address(), apart.address(), tokens});
+            device.launch(ring_columns(fused, sm_80), ring_columns_grid(fused, tokens),
+                          {gate_at.address(), up_at.address(), together.address(), tokens});
+            CHECK(device.download<std::byte>(apart, bytes) == device.download<std::byte>(together, bytes));
+        }
 }
 
 TEST_CASE("a token that is not finite leaves the others as they are, and a tiny one gives zero") {
