@@ -87,7 +87,9 @@ Result<Generated> ring_columns(const RingColumnsConfig& config, std::optional<Ta
     const RingQuantized quantized =
         emit_quantize(k, {values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7]});
     const auto token_block = token >> 3U;
-    const auto index = k.mad_lo(k.cvt<u64>(token_block), std::uint64_t{super_blocks(config)}, k.cvt<u64>(super_block));
+    const auto wide_block = k.cvt<u64>(token_block);
+    const auto wide_super_block = k.cvt<u64>(super_block);
+    const auto index = k.mad_lo(wide_block, std::uint64_t{super_blocks(config)}, wide_super_block);
     const auto block = k.mad_lo(index, std::uint64_t{ring_column_block_bytes}, columns.as<u64>()).as<global_ptr<u8>>();
     emit_store(k, quantized, block, token & 7U, lane);
     LaunchShape launch;

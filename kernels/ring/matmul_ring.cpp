@@ -115,7 +115,9 @@ private:
         const auto to = (targets_[i] + offset).as<shared_ptr<u8>>();
         const auto from = read(k_, sources_[i]);
         for (std::uint32_t at = 0; at < layout_.block_bytes(); at += 512) {
-            const auto piece = [&] { k_.cp_async_cg(to + at, from + at, 16U); };
+            const auto piece_to = to + at;
+            const auto piece_from = from + at;
+            const auto piece = [&] { k_.cp_async_cg(piece_to, piece_from, 16U); };
             if (at + 512 > layout_.block_bytes())
                 k_.predicated(!upper_half_, piece); // both kinds of block end with half a round
             else
