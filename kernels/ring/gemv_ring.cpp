@@ -32,6 +32,7 @@ struct Layout {
     std::uint32_t tiles = 0, super_blocks = 0, ctas = 0;
     std::uint32_t max_tiles = 0; ///< of a pass
     bool one_pass = false;       ///< over everything
+    bool two_sets = false;       ///< of partial sums, in turn, so that one barrier a pass is enough
     RingPlan plan;
     std::uint32_t records_at = 0, squares_at = 0, sums_at = 0, partials_at = 0, shared_bytes = 0;
 
@@ -64,8 +65,8 @@ Status check(const GemvRingConfig& config) {
     return check_range("stages", config.stages, 0, 64);
 }
 
-/// Divides shared memory: activations, partial sums (twice, where a CTA needs several passes), the ring in what is
-/// left.
+/// Divides shared memory: activations, partial sums (twice, where a CTA needs several passes and has the room), the
+/// ring in what is left.
 Result<Layout> lay_out(GemvRingConfig config, std::optional<Target> target) {
     if (auto status = check(config); !status) return status.error();
     if (target) config.shared_bytes = std::min(config.shared_bytes, shared_memory_limits(*target).dynamic_bytes);
@@ -106,10 +107,17 @@ Result<Layout> lay_out(GemvRingConfig config, std::optional<Target> target) {
     layout.max_tiles = static_cast<std::uint32_t>(std::max<std::uint64_t>(wanted, granularity));
     layout.one_pass = layout.matrices.size() == 1 && most_tiles <= layout.max_tiles;
     layout.max_tiles = std::min(layout.max_tiles, most_tiles);
-    const std::uint64_t partials = (layout.one_pass ? 1 : 2) * layout.max_tiles * tile_bytes;
+    std::uint32_t largest_unit = 0;
+    for (const Matrix& matrix : layout.matrices) largest_unit = std::max(largest_unit, matrix.unit_bytes());
+    const std::uint32_t least_ring = layout.bulk ? ring_warps * (largest_unit + 16) : 0;
     const std::uint64_t squares = config.norm_epsilon ? std::uint64_t{segment.tokens} * 4 * ring_warps : 0;
     const std::uint64_t records_end = (records + squares + 127) / 128 * 128;
-    const std::uint64_t front = (records_end + segment.sum_bytes() + partials + 127) / 128 * 128;
+    const auto front_of = [&](std::uint32_t sets) {
+        const std::uint64_t partials = sets * layout.max_tiles * tile_bytes;
+        return (records_end + segment.sum_bytes() + partials + 127) / 128 * 128;
+    };
+    layout.two_sets = !layout.one_pass && front_of(2) + least_ring <= config.shared_bytes;
+    const std::uint64_t front = front_of(layout.two_sets ? 2 : 1);
     layout.squares_at = static_cast<std::uint32_t>(records);
     layout.sums_at = static_cast<std::uint32_t>(records_end);
     layout.partials_at = layout.sums_at + segment.sum_bytes();
@@ -118,12 +126,10 @@ Result<Layout> lay_out(GemvRingConfig config, std::optional<Target> target) {
         if (front > config.shared_bytes) return too_small(front);
         return layout;
     }
-    std::uint32_t largest_unit = 0;
-    for (const Matrix& matrix : layout.matrices) largest_unit = std::max(largest_unit, matrix.unit_bytes());
     const std::uint32_t left =
         front < config.shared_bytes ? static_cast<std::uint32_t>(config.shared_bytes - front) : 0;
     const auto plan = ring_plan(types, left, config.stage_units, config.stages ? config.stages : 64);
-    if (!plan) return too_small(front + ring_warps * (largest_unit + 16));
+    if (!plan) return too_small(front + least_ring);
     layout.plan = *plan;
     if (config.stages != 0 && layout.plan.stages != config.stages)
         return Error{fmt::format("stages must be a multiple of {} and at most {} here, not {}", plan->groups(),
@@ -321,9 +327,8 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
     segment.max_tiles = layout.max_tiles;
     std::optional<RingConsumer> consumer;
     if (layout.bulk) consumer.emplace(k, layout.plan, shared, warp, lane);
-    // Two sets of partial sums in turn, so that one barrier a pass is enough.
     std::optional<Var<u32>> set;
-    if (!layout.one_pass) set.emplace(k.var<u32>(partials.as<u32>()));
+    if (layout.two_sets) set.emplace(k.var<u32>(partials.as<u32>()));
     const auto run = [&](std::size_t i, const Val<u32>& first_tile, const Val<u32>& count) {
         const auto to = set ? Val<u32>(*set).as<shared_ptr<f32>>() : partials;
         if (layout.bulk)
@@ -334,9 +339,12 @@ void emit_body(KernelBuilder& k, const Layout& layout, const Operands& operands)
                                 warp, {records, to, sums}, count);
         k.bar_sync(ring_consumer_barrier, 32 * ring_warps);
         emit_rows(k, layout, segment, operands, i, to, squares, first_tile, count, first_token, k.tid.x);
-        if (!set) return;
-        const auto both = partials.as<u32>() * 2U + segment.partial_bytes();
-        *set = both - *set;
+        if (set) {
+            const auto both = partials.as<u32>() * 2U + segment.partial_bytes();
+            *set = both - *set;
+        } else if (!layout.one_pass) {
+            k.bar_sync(ring_consumer_barrier, 32 * ring_warps); // the partial sums have been read
+        }
     };
     for (std::size_t i = 0; i < layout.matrices.size(); i++) {
         const Matrix& matrix = layout.matrices[i];

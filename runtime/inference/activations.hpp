@@ -30,7 +30,8 @@ struct Activations {
     /// Shares of the logits that are searched at once: enough for every multiprocessor of today's devices.
     static constexpr std::uint32_t best_parts = 128;
 
-    /// Parts of one token's attention, and the CTAs that have delivered theirs; see kernels::attention_scratch().
+    /// Parts of one token's attention, and the CTAs that have delivered theirs; see kernels::attention_scratch()
+    /// and kernels::decode_attention_scratch().
     runtime::DevicePtr attention_parts = 0, attention_arrivals = 0;
 
     Status allocate(runtime::Device& device, const ModelShape& shape, std::uint32_t rows,

@@ -40,6 +40,13 @@ KvCache cache_of(const Model& model, const EngineOptions& options) {
             options.kv == KvType::f32 ? kernels::CacheType::f32 : kernels::CacheType::f16};
 }
 
+kernels::DecodeAttentionConfig attention_of(const Model& model, const EngineOptions& options,
+                                            const runtime::DeviceProperties& properties) {
+    const std::uint32_t ctas = options.ctas ? options.ctas : properties.multiprocessors;
+    return kernels::decode_attention_config(model.shape, cache_of(model, options).shape(), ctas,
+                                            properties.target.sm >= 80);
+}
+
 std::uint64_t DeviceModel::bytes(const Model& model, const EngineOptions& options,
                                  const runtime::DeviceProperties& properties) {
     return DeviceWeights::bytes(model, layout_for(activations_of(options, properties))) +
@@ -52,6 +59,7 @@ Result<std::shared_ptr<DeviceModel>> DeviceModel::create(runtime::Device& device
     auto made = std::make_shared<DeviceModel>();
     made->shape = model.shape;
     made->activations = activations_of(options, device.properties());
+    made->attention = attention_of(model, options, device.properties());
     const MatrixLayout layout = layout_for(made->activations);
     if (layout == MatrixLayout::ring) note_types_without_ring(model, options);
     const double weight_bytes = static_cast<double>(std::max<std::uint64_t>(DeviceWeights::bytes(model, layout), 1));

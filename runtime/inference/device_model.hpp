@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/attention/decode_attention.hpp"
 #include "runtime/inference/device_weights.hpp"
 #include "runtime/inference/engine.hpp"
 #include "runtime/inference/kv_cache.hpp"
@@ -18,6 +19,8 @@ struct DeviceModel {
     DeviceWeights weights;
     KvCache cache;
     RopeTables rope;
+    /// At q8_1, how one token's attention is divided and put together: alike in all engines, to the last bit.
+    kernels::DecodeAttentionConfig attention;
 
     std::uint32_t context() const { return cache.shape().capacity; }
 
@@ -38,6 +41,10 @@ std::uint32_t context_of(const Model& model, const EngineOptions& options);
 
 /// The cache for that, unallocated.
 KvCache cache_of(const Model& model, const EngineOptions& options);
+
+/// DeviceModel::attention for that cache: for as many CTAs as the persistent engine has.
+kernels::DecodeAttentionConfig attention_of(const Model& model, const EngineOptions& options,
+                                            const runtime::DeviceProperties& properties);
 
 /// The errors of a context beyond the model's and of too little device memory: `needed` bytes against what is free.
 Status check_room(runtime::Device& device, const Model& model, const EngineOptions& options, std::uint64_t needed);

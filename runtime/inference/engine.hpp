@@ -33,7 +33,9 @@ struct EngineOptions {
     KvType kv = KvType::f32;
     /// Prompt tokens that one round of launches evaluates at most; 0: 512 on a GPU, 64 on the emulator.
     std::uint32_t chunk = 0;
-    std::uint32_t ctas = 0; ///< of the persistent engine's launches; 0: one on each multiprocessor
+    /// Of the persistent engine's launches; 0: one on each multiprocessor. The graph engine's attention at q8_1 splits
+    /// positions as if for so many, so that both give the same logits.
+    std::uint32_t ctas = 0;
     /// Under which the graph engine's matrix products run (docs/policies.md); the logits stay the same bit for bit.
     /// Takes f32 activations: the kernels for q8_1 cannot be scheduled.
     std::optional<policies::Policy> policy = {};

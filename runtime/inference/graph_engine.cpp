@@ -44,10 +44,12 @@ Status check_policy(const EngineOptions& options, const runtime::DevicePropertie
     return {};
 }
 
-kernels::AttentionScratch attention_scratch_of(const Model& model, const EngineOptions& options,
+kernels::AttentionScratch attention_scratch_of(const Model& model, ActivationFormat activations,
+                                               const kernels::KvCacheShape& cache,
+                                               const kernels::DecodeAttentionConfig& attention,
                                                const runtime::DeviceProperties& properties) {
-    return kernels::attention_scratch(
-        attention_config(model.shape, cache_of(model, options).shape(), false, properties), 1);
+    if (activations == ActivationFormat::q8_1) return kernels::decode_attention_scratch(attention, 1);
+    return kernels::attention_scratch(attention_config(model.shape, cache, false, properties), 1);
 }
 
 /// Runs these plans: all layers for a chunk of a prompt, short or long; the output for one of its rows; and everything
@@ -320,8 +322,10 @@ Result<std::uint32_t> PlannedEngine::generate(TokenId first, std::uint32_t max_t
 
 std::uint64_t GraphEngine::bytes(const Model& model, const EngineOptions& options,
                                  const runtime::DeviceProperties& properties) {
-    return Activations::bytes(model.shape, chunk_of(model, options, properties),
-                              attention_scratch_of(model, options, properties)) +
+    const auto scratch =
+        attention_scratch_of(model, activations_of(options, properties), cache_of(model, options).shape(),
+                             attention_of(model, options, properties), properties);
+    return Activations::bytes(model.shape, chunk_of(model, options, properties), scratch) +
            (options.policy ? ticket_bytes : 0);
 }
 
@@ -329,9 +333,10 @@ Result<std::unique_ptr<GraphEngine>> GraphEngine::create(runtime::Device& device
                                                          std::shared_ptr<DeviceModel> on_device,
                                                          const EngineOptions& options,
                                                          const std::function<void(double)>& on_progress) {
+    const auto scratch = attention_scratch_of(model, on_device->activations, on_device->cache.shape(),
+                                              on_device->attention, device.properties());
     auto engine =
         std::make_unique<PlannedEngine>(device, std::move(on_device), chunk_of(model, options, device.properties()));
-    const auto scratch = attention_scratch_of(model, options, device.properties());
     if (auto ok = engine->initialise(model, scratch, options, on_progress); !ok) return std::move(ok).error();
     return std::unique_ptr<GraphEngine>(std::move(engine));
 }

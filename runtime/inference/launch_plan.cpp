@@ -106,6 +106,10 @@ void PlanBuilder::add_head_inputs(std::uint32_t layer) {
 }
 
 void PlanBuilder::add_attention(std::uint32_t layer) {
+    if (token_tile_ == 1 && on_device_.activations == ActivationFormat::q8_1) {
+        add_decode_attention(layer);
+        return;
+    }
     kernels::AttentionConfig config =
         attention_config(model_.shape, on_device_.cache.shape(), model_.shape.is_sliding(layer), device_.properties());
     if (token_tile_ > 1) config.splits = 1; // the tokens fill the device
@@ -113,6 +117,22 @@ void PlanBuilder::add_attention(std::uint32_t layer) {
         fmt::format("attention {} splits {}", config.window, config.splits),
         [=](auto target, auto version) { return kernels::attention(config, target, version); },
         [config](std::uint32_t tokens) { return kernels::attention_grid(config, tokens); },
+        {{"q", buffers_.q},
+         {"k_cache", on_device_.cache.keys(layer)},
+         {"v_cache", on_device_.cache.values(layer)},
+         {"out", buffers_.attention},
+         {"position", buffers_.position()},
+         {"parts", buffers_.attention_parts},
+         {"arrivals", buffers_.attention_arrivals}});
+}
+
+void PlanBuilder::add_decode_attention(std::uint32_t layer) {
+    const kernels::DecodeAttentionConfig config = on_device_.attention;
+    const std::uint32_t window = model_.shape.is_sliding(layer) ? model_.shape.sliding_window : 0;
+    add(
+        fmt::format("decode_attention {}", window),
+        [=](auto target, auto version) { return kernels::decode_attention(config, window, target, version); },
+        [config](std::uint32_t tokens) { return kernels::decode_attention_grid(config, tokens); },
         {{"q", buffers_.q},
          {"k_cache", on_device_.cache.keys(layer)},
          {"v_cache", on_device_.cache.values(layer)},

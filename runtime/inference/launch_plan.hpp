@@ -25,7 +25,7 @@ struct ProductSchedule {
     runtime::DevicePtr tickets = 0; ///< of scheduler ticket; launches that follow each other share it
 };
 
-/// How a layer's attention is launched, with one token's positions split over enough CTAs to fill a GPU.
+/// How a layer's attention is launched at f32, with one token's positions split over enough CTAs to fill a GPU.
 kernels::AttentionConfig attention_config(const ModelShape& shape, const kernels::KvCacheShape& cache, bool sliding,
                                           const runtime::DeviceProperties& properties);
 
@@ -62,6 +62,8 @@ private:
     void add_norm(runtime::DevicePtr x, const gguf::Tensor* weight, runtime::DevicePtr out);
     void add_head_inputs(std::uint32_t layer);
     void add_attention(std::uint32_t layer);
+    /// Of one token, as the persistent engine does it.
+    void add_decode_attention(std::uint32_t layer);
     void add_gate();
     void add_residual(runtime::DevicePtr from);
     /// x += from, normed with `norm`.
