@@ -43,22 +43,9 @@ void DecoderEmitter::quantise(const LaneVector& values, const Val<u32>& super_bl
     if (!general) return;
     // What the products of types without a ring format take: the same numbers as f32.
     k_.bar_warp_sync(0xffffffffu);
-    const auto bytes = k_.ld((record + k_.mad_lo(group_, 32u, quad_ * 8u)).as<shared_ptr<u32>>(), v2);
-    const auto pair = group_ >> 1;
-    const auto in_pair = (group_ & 1) * 4u;
-    const auto scale = k_.ld((record + k_.mad_lo(pair, 16u, in_pair) + 256).as<shared_ptr<f32>>());
     const auto block = k_.mad_lo(super_block, 8u, group_);
     const auto column = k_.mad_lo(block, 32u, quad_ * 4u);
-    const auto target = at<f32>(plan_.shared.dequantised) + column;
-    for (std::uint32_t half = 0; half < 2; half++) {
-        Values four;
-        for (std::uint32_t i = 0; i < 4; i++) {
-            const auto byte = k_.bfe(bytes[half].as<s32>(), 8 * i, 8u);
-            const auto number = k_.cvt<f32>(byte, rn);
-            four.push_back(number * scale);
-        }
-        k_.predicated(has, [&] { store(k_, target + 16 * half, four); });
-    }
+    emit_dequantize_record(k_, vector_lane(), record, at<f32>(plan_.shared.dequantised) + column, has);
 }
 
 void DecoderEmitter::finish_residual(LaneVector& x, LaneVector& norm, Var<f32>& sum, const Val<u32>& super_block,

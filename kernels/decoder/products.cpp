@@ -138,13 +138,7 @@ void DecoderEmitter::multiply_general(const DecoderOp& op, const DecoderSegment&
     wanted.type = segment.type;
     wanted.rows = segment.rows;
     wanted.cols = op.cols;
-    wanted.rows_per_lane = std::min(2u, segment.rows);
-    auto config = completed(wanted);
-    // Rows of a warp divide a tile's.
-    if (config && gemv_rows_per_warp(*config) > ring_tile_rows) {
-        wanted.lanes_per_row = 2 * wanted.rows_per_lane;
-        config = completed(wanted);
-    }
+    const auto config = shared_out_by_tiles(wanted);
     if (!config) return k_.state().error("decoder", config.error().message);
     const std::uint32_t of_tile = ring_tile_rows / gemv_rows_per_warp(*config);
     const auto weights = matrix(segment);

@@ -105,6 +105,11 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands<X,
         for (std::uint32_t t = 0; t < tile; t++) sums.push_back(sum_over_lanes(k, product.sum(r, t), lanes));
 
     if (lanes > 1) k.bra_if(part != 0U, done);
+    std::vector<Val<f32>> scales;
+    for (std::uint32_t t = 0; operands.scale && t < tile; t++) {
+        const auto from = *operands.scale + tokens[t];
+        scales.push_back(k.ld(from));
+    }
     std::vector<Val<f32>> biases;
     for (std::uint32_t r = 0; operands.bias && r < rows_each; r++) biases.push_back(k.ld(*operands.bias + row + r));
     std::vector<Pred> row_valid;
@@ -121,6 +126,7 @@ void emit_gemv(KernelBuilder& k, const GemvConfig& config, const GemvOperands<X,
             const auto valid = token_valid ? row_valid[r] & *token_valid : row_valid[r];
             k.predicated(valid, [&] {
                 std::vector<Val<f32>> terms{sums[r * tile + t]};
+                if (operands.scale) terms.push_back(terms.back() * scales[t]);
                 if (operands.bias) terms.push_back(terms.back() + biases[r]);
                 if (residual) terms.push_back(terms.back() + k.ld(*residual + r));
                 k.st(y + r, terms.back());
@@ -145,13 +151,14 @@ KernelOperands declare_operands(KernelBuilder& k, const GemvConfig& config) {
         "weights", fmt::format("{} [{}][{}] as stored", name(config.type), config.rows, config.cols), align(32));
     const auto x = k.param<global_ptr<const f32>>("x", fmt::format("f32 [tokens][{}]", config.cols), align(16));
     const auto y = k.param<global_ptr<f32>>("y", fmt::format("f32 [tokens][{}], the result", config.rows));
-    std::optional<Val<global_ptr<const f32>>> bias, residual;
+    std::optional<Val<global_ptr<const f32>>> scale, bias, residual;
+    if (config.scale) scale.emplace(k.param<global_ptr<const f32>>("scale", "f32 [tokens]"));
     if (config.bias) bias.emplace(k.param<global_ptr<const f32>>("bias", fmt::format("f32 [{}]", config.rows)));
     if (config.residual)
         residual.emplace(
             k.param<global_ptr<const f32>>("residual", fmt::format("f32 [tokens][{}], may be y", config.rows)));
     const auto tokens = k.param<u32>("tokens", "rows of x");
-    return {weights, x, y, bias, residual, tokens};
+    return {weights, x, y, bias, residual, tokens, scale};
 }
 
 LaunchShape gemv_launch(const GemvConfig& config) {

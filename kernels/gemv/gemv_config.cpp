@@ -55,6 +55,16 @@ Result<GemvConfig> completed(const GemvConfig& config) {
     return complete;
 }
 
+Result<GemvConfig> shared_out_by_tiles(GemvConfig config) {
+    constexpr std::uint32_t tile_rows = 16;
+    config.lanes_per_row = 0;
+    config.rows_per_lane = std::min(2U, config.rows);
+    const auto complete = completed(config);
+    if (!complete || gemv_rows_per_warp(*complete) <= tile_rows) return complete;
+    config.lanes_per_row = 2 * config.rows_per_lane;
+    return completed(config);
+}
+
 GemvConfig spread(GemvConfig config, std::uint32_t multiprocessors) {
     config.lanes_per_row = 32;
     // Rows in one lane share the loads of x, which are several times the bytes of the weights. So many rows a lane as

@@ -13,6 +13,7 @@ GemvConfig config_of(TensorType type, const ParameterValues& values) {
     config.cols = values.u32("cols");
     config.bias = values.word("bias") == "yes";
     config.residual = values.word("residual") == "yes";
+    config.scale = values.word("scale") == "yes";
     config.token_tile = static_cast<std::uint32_t>(std::stoul(values.word("token-tile")));
     const std::string& lanes = values.word("lanes-per-row");
     config.lanes_per_row = lanes == "auto" ? 0 : static_cast<std::uint32_t>(std::stoul(lanes));
@@ -26,11 +27,13 @@ KernelSpec gemv_spec(TensorType type) {
     KernelSpec spec;
     spec.name = gemv_name(type);
     spec.family = "gemv";
-    spec.summary = fmt::format("y = W x (+ bias) (+ residual), W stored as {}, for one or more tokens", info.name);
+    spec.summary =
+        fmt::format("y = W x (* scale) (+ bias) (+ residual), W stored as {}, for one or more tokens", info.name);
     const std::int64_t step = info.block_elements;
     spec.parameters = {
         ParameterSpec::integer("rows", "rows of W, elements of y", 576, 1, max_rows),
         ParameterSpec::integer("cols", "columns of W, elements of x", step == 256 ? 2048 : 576, step, max_cols, step),
+        ParameterSpec::choice("scale", "whether a token's y is multiplied by a factor", {"no", "yes"}),
         ParameterSpec::choice("bias", "whether a bias is added to y", {"no", "yes"}),
         ParameterSpec::choice("residual", "whether a residual is added to y", {"no", "yes"}),
         ParameterSpec::choice("token-tile", "tokens that share one pass over W", {"1", "2", "4", "8"}),

@@ -1,3 +1,4 @@
+#include "kernels/quantize/norm_round_q8.hpp"
 #include "kernels/quantize/quantize_q8_1.hpp"
 #include "kernels/quantize/round_q8.hpp"
 #include "kernels/registry.hpp"
@@ -28,7 +29,18 @@ std::vector<KernelSpec> quantize_kernels() {
                         std::optional<PtxVersion> version) {
         return round_q8({values.u32("width"), values.u32("warps")}, target, version);
     };
-    return {spec, round};
+    KernelSpec norm;
+    norm.name = "norm_round_q8";
+    norm.family = "quantize";
+    norm.summary = "activations times a norm's weights, rounded like round_q8, and each token's 1 / rms";
+    norm.parameters = {
+        ParameterSpec::integer("width", "values of a token", 576, 32, 1 << 20, 32),
+        ParameterSpec::real("epsilon", "added to the mean square", 1e-5, 0, 1),
+    };
+    norm.generate = [](const ParameterValues& values, std::optional<Target> target, std::optional<PtxVersion> version) {
+        return norm_round_q8({values.u32("width"), values.real("epsilon")}, target, version);
+    };
+    return {spec, round, norm};
 }
 
 } // namespace ptxgen::kernels

@@ -90,4 +90,25 @@ void emit_add_residual(KernelBuilder& k, LaneVector& x, const Val<P>& at, const 
     });
 }
 
+/// What a lane gave to the record at `record`, as f32 again: to `to` and 16 elements behind it. The warp must have met
+/// since the record was written. For products of types without a ring format.
+template <pointer_type P>
+void emit_dequantize_record(KernelBuilder& k, const VectorLane& lane, const Val<shared_ptr<u8>>& record,
+                            const Val<P>& to, const Pred& has) {
+    const auto bytes = k.ld((record + k.mad_lo(lane.group, 32U, lane.quad * 8U)).as<shared_ptr<u32>>(), v2);
+    const auto pair = lane.group >> 1U;
+    const auto in_pair = (lane.group & 1U) * 4U;
+    const auto scale_at = (record + k.mad_lo(pair, 16U, in_pair) + ring_super_block).as<shared_ptr<f32>>();
+    const auto scale = k.ld(scale_at);
+    for (std::uint32_t half = 0; half < 2; half++) {
+        Values four;
+        for (std::uint32_t i = 0; i < 4; i++) {
+            const auto byte = k.bfe(bytes[half].template as<s32>(), 8 * i, 8U);
+            const auto number = k.cvt<f32>(byte, rn);
+            four.push_back(number * scale);
+        }
+        k.predicated(has, [&] { store(k, to + 16 * half, four); });
+    }
+}
+
 } // namespace ptxgen::kernels

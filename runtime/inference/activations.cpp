@@ -12,7 +12,7 @@ namespace {
 using Part = std::pair<runtime::DevicePtr Activations::*, std::uint64_t>;
 
 /// Each buffer's bytes.
-std::array<Part, 17> parts(const ModelShape& shape, std::uint32_t rows, const kernels::AttentionScratch& scratch) {
+std::array<Part, 18> parts(const ModelShape& shape, std::uint32_t rows, const kernels::AttentionScratch& scratch) {
     const std::uint64_t row_bytes = 4ull * rows, widest = std::max({shape.hidden, shape.q_dim(), shape.ffn});
     return {{{&Activations::state, 4 + row_bytes},
              {&Activations::x, row_bytes * shape.hidden},
@@ -26,6 +26,7 @@ std::array<Part, 17> parts(const ModelShape& shape, std::uint32_t rows, const ke
              {&Activations::up, row_bytes * shape.ffn},
              {&Activations::rounded, row_bytes * widest},
              {&Activations::columns, kernels::ring_column_bytes(rows, widest)},
+             {&Activations::scale, row_bytes},
              {&Activations::logits, 4ull * shape.vocab},
              {&Activations::best_values, 4ull * Activations::best_parts},
              {&Activations::best_ids, 4ull * Activations::best_parts},

@@ -24,6 +24,7 @@ struct Activations {
     runtime::DevicePtr up = 0;        ///< [ffn]
     runtime::DevicePtr rounded = 0;   ///< the widest of [hidden], [q_dim] and [ffn]: what a product takes, at q8_1
     runtime::DevicePtr columns = 0;   ///< the same as column blocks (kernels/ring/columns.hpp)
+    runtime::DevicePtr scale = 0;     ///< of a product's rows, f32: 1 / rms of its normed vector, at q8_1
     runtime::DevicePtr logits = 0;    ///< [vocab], of one token
     runtime::DevicePtr best_values = 0, best_ids = 0; ///< f32 and u32 [best_parts], of argmax_parts
 

@@ -8,6 +8,7 @@
 #include "kernels/gemv/gemv.hpp"
 #include "kernels/norm/add_rms_norm.hpp"
 #include "kernels/norm/rms_norm.hpp"
+#include "kernels/quantize/norm_round_q8.hpp"
 #include "kernels/quantize/round_q8.hpp"
 #include "kernels/ring/gather_ring.hpp"
 #include "kernels/ring/gemv_ring.hpp"
@@ -163,7 +164,7 @@ void PlanBuilder::add_residual(DevicePtr from) {
 
 void PlanBuilder::add_normed_residual(DevicePtr from, const gguf::Tensor* norm) {
     const ModelShape& shape = model_.shape;
-    if (on_device_.activations == ActivationFormat::f32 || shape.hidden % 32 != 0) {
+    if (!norms_late()) {
         add_norm(from, norm, from);
         add_residual(from);
         return;
@@ -180,6 +181,7 @@ bool PlanBuilder::multiplies_many() const { return tokens_ > 1 && device_.proper
 void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initializer_list<Product> products) {
     const bool exact = on_device_.activations == ActivationFormat::f32;
     const bool many = multiplies_many();
+    const bool late = norm && tokens_ == 1 && norms_late();
     const DevicePtr input = norm ? buffers_.y : x;
     bool normed = !norm, rounded = exact, arranged = false;
     std::vector<Product> in_ring_format; // whose kernel norms and rounds x by itself
@@ -190,6 +192,12 @@ void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initi
             continue;
         }
         const auto width = static_cast<std::uint32_t>(product.matrix->ne[0]);
+        if (late && !packed) {
+            if (!rounded) add_normed_rounding(x, norm);
+            rounded = true;
+            add_general_product(buffers_.rounded, product, late);
+            continue;
+        }
         if (!normed) add_norm(x, norm, input);
         normed = true;
         if (packed) {
@@ -200,7 +208,7 @@ void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initi
         }
         if (!rounded) add_rounding(input, width);
         rounded = true;
-        add_general_product(exact ? input : buffers_.rounded, product);
+        add_general_product(exact ? input : buffers_.rounded, product, late);
     }
     if (!in_ring_format.empty()) add_ring_products(x, norm, in_ring_format);
 }
@@ -270,6 +278,18 @@ void PlanBuilder::add_rounding(DevicePtr x, std::uint32_t width) {
         {{"x", x}, {"out", buffers_.rounded}});
 }
 
+bool PlanBuilder::norms_late() const {
+    return on_device_.activations == ActivationFormat::q8_1 && model_.shape.hidden % 32 == 0;
+}
+
+void PlanBuilder::add_normed_rounding(DevicePtr x, const gguf::Tensor* norm) {
+    const kernels::NormRoundConfig config{model_.shape.hidden, model_.shape.norm_epsilon};
+    add(
+        "norm_round", [=](auto target, auto version) { return kernels::norm_round_q8(config, target, version); },
+        [](std::uint32_t tokens) { return kernels::norm_round_q8_grid(tokens); },
+        {{"x", x}, {"norm", on_device_.weights[norm]}, {"out", buffers_.rounded}, {"scale", buffers_.scale}});
+}
+
 void PlanBuilder::add_ring_products(DevicePtr x, const gguf::Tensor* norm, std::span<const Product> products) {
     const Product& first = products[0];
     const auto rows = [](const Product& product) { return static_cast<std::uint32_t>(product.matrix->ne[1]); };
@@ -304,7 +324,7 @@ void PlanBuilder::add_ring_products(DevicePtr x, const gguf::Tensor* norm, std::
         [config](std::uint32_t tokens) { return kernels::gemv_ring_grid(config, tokens); }, arguments);
 }
 
-void PlanBuilder::add_general_product(DevicePtr x, const Product& product) {
+void PlanBuilder::add_general_product(DevicePtr x, const Product& product, bool scaled) {
     kernels::GemvConfig wanted;
     wanted.type = product.matrix->type;
     wanted.rows = static_cast<std::uint32_t>(product.matrix->ne[1]);
@@ -312,19 +332,27 @@ void PlanBuilder::add_general_product(DevicePtr x, const Product& product) {
     wanted.token_tile = token_tile_;
     wanted.bias = product.bias != nullptr;
     wanted.residual = product.residual != 0;
-    // The emulator wants few instructions, a GPU many warps.
+    wanted.scale = scaled;
     const auto& properties = device_.properties();
-    auto config =
-        kernels::completed(properties.is_emulator ? wanted : kernels::spread(wanted, properties.multiprocessors));
+    const auto config = [&] {
+        // The persistent engine's shape, so that both round alike.
+        if (token_tile_ == 1 && on_device_.activations == ActivationFormat::q8_1)
+            return kernels::shared_out_by_tiles(wanted);
+        // The emulator wants few instructions, a GPU many warps.
+        return kernels::completed(properties.is_emulator ? wanted
+                                                         : kernels::spread(wanted, properties.multiprocessors));
+    }();
     if (!config) {
-        if (status_) status_ = std::move(config).error();
+        if (status_) status_ = config.error();
         return;
     }
-    const auto key = fmt::format("gemv {} {}x{} tile {}{}{}", name(wanted.type), wanted.rows, wanted.cols, token_tile_,
-                                 wanted.bias ? " bias" : "", wanted.residual ? " residual" : "");
+    const auto key =
+        fmt::format("gemv {} {}x{} tile {}{}{}{}", name(wanted.type), wanted.rows, wanted.cols, token_tile_,
+                    scaled ? " scale" : "", wanted.bias ? " bias" : "", wanted.residual ? " residual" : "");
     const std::initializer_list<PlannedLaunch::Argument> arguments{{"weights", on_device_.weights[product.matrix]},
                                                                    {"x", x},
                                                                    {"y", product.y},
+                                                                   {"scale", buffers_.scale},
                                                                    {"bias", on_device_.weights[product.bias]},
                                                                    {"residual", product.residual},
                                                                    {"tickets", schedule_ ? schedule_->tickets : 0}};

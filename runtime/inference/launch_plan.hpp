@@ -87,12 +87,17 @@ private:
     void add_matmul(const Product& product);
     /// `x` as column blocks into Activations::columns.
     void add_columns(runtime::DevicePtr x, std::uint32_t width);
-    void add_general_product(runtime::DevicePtr x, const Product& product);
+    /// `scaled`: the rows are multiplied by Activations::scale.
+    void add_general_product(runtime::DevicePtr x, const Product& product, bool scaled);
     /// The product's kernel under schedule_.
     void add_scheduled_product(const std::string& key, const kernels::GemvConfig& config,
                                std::initializer_list<PlannedLaunch::Argument> arguments);
     /// Rounds `x` into Activations::rounded.
     void add_rounding(runtime::DevicePtr x, std::uint32_t width);
+    /// Rounds x · norm there; 1 / rms becomes Activations::scale.
+    void add_normed_rounding(runtime::DevicePtr x, const gguf::Tensor* norm);
+    /// Whether vectors that are normed are rounded before the norm's factor, as the persistent engine does it.
+    bool norms_late() const;
     void add_block_output(const gguf::Tensor* matrix, runtime::DevicePtr input, const gguf::Tensor* post_norm);
 
     LaunchPlan& plan_;

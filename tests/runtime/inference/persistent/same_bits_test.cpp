@@ -70,9 +70,11 @@ void check_same(const std::vector<float>& found, const std::vector<float>& expec
 
 } // namespace
 
-TEST_CASE("both engines give the same logits bit for bit where all matrices have a ring format") {
+TEST_CASE("both engines give the same logits bit for bit") {
     const test::TemporaryFolder folder;
-    for (const test::TinyModel& tiny : ring_models()) {
+    auto models = ring_models();
+    models.insert(models.end(), test::tiny_models().begin(), test::tiny_models().end());
+    for (const test::TinyModel& tiny : models) {
         CAPTURE(tiny.name);
         const Model model = test::load_tiny(folder, tiny);
         const auto ids = test::tiny_prompt(model.shape.vocab, 9);
