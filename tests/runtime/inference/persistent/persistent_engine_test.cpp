@@ -1,7 +1,7 @@
 // The persistent engine against the graph engine, whose every kernel is tested by itself.
-#include "runtime/emulator/emulator.hpp"
 #include "runtime/inference/persistent_engine.hpp"
 #include "tests/runtime/inference/engine/engine_fixture.hpp"
+#include "tests/runtime/inference/persistent/engine_devices.hpp"
 #include "tests/support/models.hpp"
 
 #include <cstdio>
@@ -11,12 +11,6 @@
 using namespace ptxgen;
 
 namespace {
-
-std::unique_ptr<runtime::EmulatedDevice> emulator(std::uint32_t multiprocessors) {
-    runtime::EmulatorOptions options;
-    options.multiprocessors = multiprocessors;
-    return runtime::create_emulator(options);
-}
 
 std::unique_ptr<Engine> persistent(runtime::Device& device, const Model& model, EngineOptions options,
                                    const PersistentOptions& more = {}) {
@@ -41,81 +35,66 @@ constexpr double q8_1_bound = 2.5e-2;
 
 } // namespace
 
-TEST_CASE("every tiny model's logits equal the graph engine's at q8_1") {
-    const test::TemporaryFolder folder;
-    for (const test::TinyModel& tiny : test::tiny_models()) {
-        CAPTURE(tiny.name);
-        const Model model = test::load_tiny(folder, tiny);
-        const auto ids = test::tiny_prompt(model.shape.vocab, 5);
-        const auto device = emulator(2);
-        const EngineOptions options{.activations = ActivationFormat::q8_1, .context = 32};
-        const auto graph = test::make_engine(*device, model, options);
-        const auto expected = test::every_logit(*graph, ids);
-        const auto engine = persistent(*device, model, options);
-        const auto found = test::every_logit(*engine, ids);
-        CHECK(device->findings().empty());
-        const double difference = test::row_difference<float>(found, expected, model.shape.vocab);
-        if (std::getenv("PTXGEN_SHOW")) MESSAGE(fmt::format("{}: {:.2e}", tiny.name, difference));
-        CHECK(difference <= q8_1_bound);
-    }
-}
-
 TEST_CASE("SmolLM2 says the same through both engines") {
     const auto path = test::find_model("SmolLM2-135M-Instruct.Q4_1.gguf");
     if (!path) return (void)std::puts("[SKIP] SmolLM2 says the same through both engines: PTXGEN_MODELS lacks it");
     const auto model = load_model(*path);
     REQUIRE_MESSAGE(model.ok(), model.error().message);
-    const auto device = emulator(2);
-    const EngineOptions options{.activations = ActivationFormat::q8_1, .context = 16};
-    const TokenId prompt[] = {504, 3575, 282, 4649}; // The capital of France
-    const auto said = [&](Engine& engine) {
-        (void)test::last_logits(engine, std::span(prompt).first(3));
-        return generated(engine, prompt[3], 2);
-    };
-    const auto graph = test::make_engine(*device, *model, options);
-    const auto engine = persistent(*device, *model, options);
-    CHECK(said(*engine) == said(*graph));
-    CHECK(device->findings().empty());
+    for (const test::EngineDevice& on : test::engine_devices(2, "SmolLM2 says the same through both engines")) {
+        CAPTURE(on.name);
+        const EngineOptions options{.activations = ActivationFormat::q8_1, .context = 16};
+        const TokenId prompt[] = {504, 3575, 282, 4649}; // The capital of France
+        const auto said = [&](Engine& engine) {
+            (void)test::last_logits(engine, std::span(prompt).first(3));
+            return generated(engine, prompt[3], 2);
+        };
+        const auto graph = test::make_engine(*on.device, *model, options);
+        const auto engine = persistent(*on.device, *model, options);
+        CHECK(said(*engine) == said(*graph));
+        on.check_findings();
+    }
 }
 
 TEST_CASE("one launch decodes what one launch a token decodes") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("qwen2-k"));
-    const auto device = emulator(3);
-    const auto engine = persistent(*device, model, {.context = 24});
-    const auto prompt = test::tiny_prompt(model.shape.vocab, 4);
-    const auto rewound = [&] {
-        REQUIRE(engine->rewind(0).ok());
-        (void)test::last_logits(*engine, std::span(prompt).first(3));
-    };
-    rewound();
-    std::vector<TokenId> expected;
-    for (TokenId next = prompt[3]; expected.size() < 6;) {
-        const auto logits = test::last_logits(*engine, std::span(&next, 1));
-        next = static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-        expected.push_back(next);
+    for (const test::EngineDevice& on : test::engine_devices(3, "one launch decodes what one launch a token decodes")) {
+        CAPTURE(on.name);
+        const auto engine = persistent(*on.device, model, {.context = 24});
+        const auto prompt = test::tiny_prompt(model.shape.vocab, 4);
+        const auto rewound = [&] {
+            REQUIRE(engine->rewind(0).ok());
+            (void)test::last_logits(*engine, std::span(prompt).first(3));
+        };
+        rewound();
+        std::vector<TokenId> expected;
+        for (TokenId next = prompt[3]; expected.size() < 6;) {
+            const auto logits = test::last_logits(*engine, std::span(&next, 1));
+            next = static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+            expected.push_back(next);
+        }
+        rewound();
+        const auto before = engine->launches();
+        CHECK(generated(*engine, prompt[3], 6) == expected);
+        CHECK(engine->launches() == before + 1);
+        CHECK(engine->position() == 9);
+        on.check_findings();
+
+        // A stop id ends it; its first occurrence counts.
+        rewound();
+        const auto at = std::find(expected.begin(), expected.end(), expected[2]) - expected.begin() + 1;
+        CHECK(generated(*engine, prompt[3], 6, {expected[2]}) ==
+              std::vector<TokenId>(expected.begin(), expected.begin() + at));
+        CHECK(engine->position() == 3 + static_cast<std::uint32_t>(at));
+
+        // So does the listener; what was decoded behind is forgotten.
+        rewound();
+        const auto two = engine->generate(prompt[3], 6, {}, [n = 0](TokenId) mutable { return ++n < 2; });
+        REQUIRE(two.ok());
+        CHECK(*two == 2);
+        CHECK(engine->position() == 5);
+        CHECK(generated(*engine, expected[1], 2) == std::vector<TokenId>(expected.begin() + 2, expected.begin() + 4));
     }
-    rewound();
-    const auto before = engine->launches();
-    CHECK(generated(*engine, prompt[3], 6) == expected);
-    CHECK(engine->launches() == before + 1);
-    CHECK(engine->position() == 9);
-    CHECK(device->findings().empty());
-
-    // A stop id ends it; its first occurrence counts.
-    rewound();
-    const auto at = std::find(expected.begin(), expected.end(), expected[2]) - expected.begin() + 1;
-    CHECK(generated(*engine, prompt[3], 6, {expected[2]}) ==
-          std::vector<TokenId>(expected.begin(), expected.begin() + at));
-    CHECK(engine->position() == 3 + static_cast<std::uint32_t>(at));
-
-    // So does the listener; what was decoded behind is forgotten.
-    rewound();
-    const auto two = engine->generate(prompt[3], 6, {}, [n = 0](TokenId) mutable { return ++n < 2; });
-    REQUIRE(two.ok());
-    CHECK(*two == 2);
-    CHECK(engine->position() == 5);
-    CHECK(generated(*engine, expected[1], 2) == std::vector<TokenId>(expected.begin() + 2, expected.begin() + 4));
 }
 
 TEST_CASE("attention split over CTAs gives what one CTA gives") {
@@ -124,7 +103,7 @@ TEST_CASE("attention split over CTAs gives what one CTA gives") {
         CAPTURE(name);
         const Model model = test::load_tiny(folder, test::tiny_model(name));
         const auto prompt = test::tiny_prompt(model.shape.vocab, 40);
-        const auto device = emulator(8);
+        const auto device = test::emulator_of(8);
         std::vector<float> logits[2];
         for (const bool split : {false, true}) {
             PersistentOptions more;
@@ -148,7 +127,7 @@ TEST_CASE("attention over an f16 cache, by tensor cores, gives what the graph en
         CAPTURE(name);
         const Model model = test::load_tiny(folder, test::tiny_model(name));
         const auto prompt = test::tiny_prompt(model.shape.vocab, 40);
-        const auto device = emulator(8);
+        const auto device = test::emulator_of(8);
         const EngineOptions options{.activations = ActivationFormat::q8_1, .context = 64, .kv = KvType::f16, .ctas = 8};
         const auto graph = test::make_engine(*device, model, options);
         (void)test::last_logits(*graph, std::span(prompt).first(38));
@@ -170,17 +149,20 @@ TEST_CASE("attention over an f16 cache, by tensor cores, gives what the graph en
 TEST_CASE("a CTA that stalls ends in an error that says who waited for what") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
-    const auto device = emulator(2);
-    PersistentOptions more;
-    more.wait_seconds = 2e-3;
-    more.silent_cta = 1;
-    const auto engine = persistent(*device, model, {.context = 16}, more);
-    const auto result = engine->generate(1, 3, {}, [](TokenId) { return true; });
-    REQUIRE_FALSE(result.ok());
-    const std::string message = result.error().message;
-    CHECK_MESSAGE(message.find("the decoder stalled") != std::string::npos, message);
-    CHECK_MESSAGE(message.find("feed-forward block's result of layer 0") != std::string::npos, message);
-    CHECK_MESSAGE(message.find("CTA 0") != std::string::npos, message);
+    for (const test::EngineDevice& on :
+         test::engine_devices(2, "a CTA that stalls ends in an error that says who waited for what")) {
+        CAPTURE(on.name);
+        PersistentOptions more;
+        more.wait_seconds = 2e-3;
+        more.silent_cta = 1;
+        const auto engine = persistent(*on.device, model, {.context = 16, .ctas = 2}, more);
+        const auto result = engine->generate(1, 3, {}, [](TokenId) { return true; });
+        REQUIRE_FALSE(result.ok());
+        const std::string message = result.error().message;
+        CHECK_MESSAGE(message.find("the decoder stalled") != std::string::npos, message);
+        CHECK_MESSAGE(message.find("feed-forward block's result of layer 0") != std::string::npos, message);
+        CHECK_MESSAGE(message.find("CTA 0") != std::string::npos, message);
+    }
 }
 
 // Three packets make a block: one of them may not stand for the others.
@@ -189,7 +171,7 @@ TEST_CASE("a block that lacks a packet is waited for") {
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
     for (const bool wide : {true, false}) {
         CAPTURE(wide);
-        const auto device = emulator(2);
+        const auto device = test::emulator_of(2);
         PersistentOptions more;
         more.wait_seconds = 2e-3;
         more.silent_cta = 1;
@@ -210,16 +192,19 @@ TEST_CASE("blocks in packets of 8 bytes give what they give in packets of 16") {
         CAPTURE(name);
         const Model model = test::load_tiny(folder, test::tiny_model(name));
         const auto ids = test::tiny_prompt(model.shape.vocab, 3);
-        const auto device = emulator(3);
-        std::vector<float> logits[2];
-        for (const bool wide : {false, true}) {
-            PersistentOptions more;
-            more.wide_packets = wide;
-            const auto engine = persistent(*device, model, {.context = 16}, more);
-            logits[wide] = test::every_logit(*engine, ids);
+        for (const test::EngineDevice& on :
+             test::engine_devices(3, "blocks in packets of 8 bytes give what they give in packets of 16")) {
+            CAPTURE(on.name);
+            std::vector<float> logits[2];
+            for (const bool wide : {false, true}) {
+                PersistentOptions more;
+                more.wide_packets = wide;
+                const auto engine = persistent(*on.device, model, {.context = 16}, more);
+                logits[wide] = test::every_logit(*engine, ids);
+            }
+            on.check_findings();
+            CHECK(logits[1] == logits[0]);
         }
-        CHECK(device->findings().empty());
-        CHECK(logits[1] == logits[0]);
     }
 }
 
@@ -230,16 +215,19 @@ TEST_CASE("owned residuals give the logits that residuals in every CTA give") {
         const Model model = test::load_tiny(folder, test::tiny_model(name));
         const auto ids = test::tiny_prompt(model.shape.vocab, 3);
         for (const std::uint32_t ctas : {1u, 3u}) {
-            const auto device = emulator(ctas);
-            std::vector<float> logits[2];
-            for (const bool owned : {false, true}) {
-                PersistentOptions more;
-                more.owned_residual = owned;
-                const auto engine = persistent(*device, model, {.context = 16}, more);
-                logits[owned] = test::every_logit(*engine, ids);
+            for (const test::EngineDevice& on :
+                 test::engine_devices(ctas, "owned residuals give the logits that residuals in every CTA give")) {
+                CAPTURE(on.name);
+                std::vector<float> logits[2];
+                for (const bool owned : {false, true}) {
+                    PersistentOptions more;
+                    more.owned_residual = owned;
+                    const auto engine = persistent(*on.device, model, {.context = 16, .ctas = ctas}, more);
+                    logits[owned] = test::every_logit(*engine, ids);
+                }
+                on.check_findings();
+                CHECK(logits[1] == logits[0]);
             }
-            CHECK(device->findings().empty());
-            CHECK(logits[1] == logits[0]);
         }
     }
 }
@@ -247,9 +235,13 @@ TEST_CASE("owned residuals give the logits that residuals in every CTA give") {
 TEST_CASE("more CTAs than are resident are refused, with how many fit") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
-    const auto device = emulator(2);
-    const auto engine = create_persistent_engine(*device, model, {.context = 16, .ctas = 1000});
-    REQUIRE_FALSE(engine.ok());
-    CHECK_MESSAGE(engine.error().message.find("1000 CTAs are too many for a cooperative launch") != std::string::npos,
-                  engine.error().message);
+    for (const test::EngineDevice& on :
+         test::engine_devices(2, "more CTAs than are resident are refused, with how many fit")) {
+        CAPTURE(on.name);
+        const auto engine = create_persistent_engine(*on.device, model, {.context = 16, .ctas = 1000});
+        REQUIRE_FALSE(engine.ok());
+        CHECK_MESSAGE(engine.error().message.find("1000 CTAs are too many for a cooperative launch") !=
+                          std::string::npos,
+                      engine.error().message);
+    }
 }
