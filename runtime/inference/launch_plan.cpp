@@ -192,7 +192,7 @@ void PlanBuilder::add_products(DevicePtr x, const gguf::Tensor* norm, std::initi
             continue;
         }
         const auto width = static_cast<std::uint32_t>(product.matrix->ne[0]);
-        if (late && !packed) {
+        if (late) {
             if (!rounded) add_normed_rounding(x, norm);
             rounded = true;
             add_general_product(buffers_.rounded, product, late);

@@ -19,6 +19,7 @@ struct AgreeOptions {
     std::uint32_t context = 0;
     std::uint64_t seed = 1;
     double bound = 1e-2;
+    std::string graph_activations = "q8_1";
 };
 
 /// Positions whose logits are on the host at once: 128 rows of a vocabulary of 262,144 are 134 MB.
@@ -114,18 +115,21 @@ Status bench_agree(Bench& bench, const AgreeOptions& options) {
     const std::uint32_t tokens = options.tokens.value_or(on_gpu ? 10000 : 32);
 
     EngineOptions engine_options;
-    engine_options.activations = ActivationFormat::q8_1;
+    const bool exact = options.graph_activations == "f32";
+    engine_options.activations = exact ? ActivationFormat::f32 : ActivationFormat::q8_1;
     engine_options.kv = f16 ? KvType::f16 : KvType::f32;
     engine_options.context = options.context;
     engine_options.kind = EngineKind::graph;
     const auto graph = create_engine(bench.device, *model, engine_options);
     if (!graph) return graph.error();
     engine_options.kind = EngineKind::persistent;
+    engine_options.activations = ActivationFormat::q8_1;
     const auto persistent = create_engine(bench.device, *model, engine_options);
     if (!persistent) return persistent.error();
 
     bench.report.note("model", options.model);
     bench.report.note("kv", f16 ? "f16" : "f32");
+    bench.report.note("graph_activations", options.graph_activations);
     bench.report.note("ids", options.ids);
     bench.report.note("seed", options.seed);
     bench.report.note("context", (*graph)->context());
@@ -177,11 +181,17 @@ void add_agree(CLI::App& app, const ExitWith& exit_with) {
     command
         ->add_option("--kv", options->kv, "Type of the caches, f16 or f32 (default f16 on a GPU, f32 on the emulator)")
         ->check(CLI::IsMember({"f16", "f32"}));
+    command
+        ->add_option("--graph-activations", options->graph_activations,
+                     "Of the graph engine: q8_1, or f32 to see what eight bits make of the logits (default q8_1)")
+        ->check(CLI::IsMember({"q8_1", "f32"}));
     command->add_option("--bound", options->bound, "Largest difference, relative to max |logit| (default 0.01)")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::NonNegativeNumber);
     command->footer(
         "Both engines evaluate the same ids with activations at q8_1, the graph engine one token a time, the\n"
         "persistent engine in launches of several. Each has weights and a cache of its own on the device.\n"
+        "Both round alike, so a difference of 0 is expected, and --bound 0 asks for it; anything else is an error of\n"
+        "an engine or a race, even below the bound.\n"
         "worst_ratio is the largest of the positions' max |difference| / max |logit|; other_argmax_beyond_bound\n"
         "counts positions whose argmax differs though the graph engine's best logit exceeds the second best by more\n"
         "than the bound times max |logit|. A worst_ratio above the bound or such a position is an error, exit code 1.\n"

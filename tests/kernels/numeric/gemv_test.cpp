@@ -12,7 +12,7 @@ namespace {
 
 struct Case {
     std::vector<std::byte> weights;
-    std::vector<float> x, bias, residual;
+    std::vector<float> x, scale, bias, residual;
     std::vector<double> expected;  ///< [tokens][rows]
     std::vector<double> magnitude; ///< Σ |w · x| and the other terms, what rounding errors are measured by
 };
@@ -22,6 +22,7 @@ Case make_case(const GemvConfig& config, std::uint32_t tokens, test::Random& ran
     Case made;
     made.weights = test::random_blocks(config.type, count, random);
     made.x = test::random_floats(random, std::size_t{tokens} * config.cols);
+    made.scale = test::random_floats(random, tokens);
     made.bias = test::random_floats(random, config.rows);
     made.residual = test::random_floats(random, std::size_t{tokens} * config.rows);
     std::vector<double> w(count);
@@ -34,7 +35,8 @@ Case make_case(const GemvConfig& config, std::uint32_t tokens, test::Random& ran
                 magnitude += std::abs(term);
             };
             for (std::uint32_t c = 0; c < config.cols; c++)
-                add(w[std::size_t{r} * config.cols + c] * made.x[std::size_t{t} * config.cols + c]);
+                add(w[std::size_t{r} * config.cols + c] * made.x[std::size_t{t} * config.cols + c] *
+                    (config.scale ? made.scale[t] : 1));
             if (config.bias) add(made.bias[r]);
             if (config.residual) add(made.residual[std::size_t{t} * config.rows + r]);
             made.expected.push_back(sum);
@@ -49,21 +51,17 @@ std::vector<float> run(test::TestDevice& device, const GemvConfig& config, const
     if (!complete) FAIL(complete.error().message);
     const auto weights = device.upload(made.weights);
     const auto x = device.upload(made.x);
+    const auto scale = device.upload(made.scale);
     const auto bias = device.upload(made.bias);
     const auto residual = device.upload(made.residual);
     const auto apart = device.allocate<float>(made.expected.size());
     const auto& y = in_place ? residual : apart;
-    const auto kernel = gemv(config);
-    const Grid grid = gemv_grid(*complete, tokens);
-    const auto w_at = weights.address(), x_at = x.address(), y_at = y.address();
-    if (config.bias && config.residual)
-        device.launch(kernel, grid, {w_at, x_at, y_at, bias.address(), residual.address(), tokens});
-    else if (config.bias)
-        device.launch(kernel, grid, {w_at, x_at, y_at, bias.address(), tokens});
-    else if (config.residual)
-        device.launch(kernel, grid, {w_at, x_at, y_at, residual.address(), tokens});
-    else
-        device.launch(kernel, grid, {w_at, x_at, y_at, tokens});
+    std::vector<runtime::KernelArg> arguments{weights.address(), x.address(), y.address()};
+    if (config.scale) arguments.emplace_back(scale.address());
+    if (config.bias) arguments.emplace_back(bias.address());
+    if (config.residual) arguments.emplace_back(residual.address());
+    arguments.emplace_back(tokens);
+    device.launch(gemv(config), gemv_grid(*complete, tokens), arguments);
     return device.download<float>(y, made.expected.size());
 }
 
@@ -159,6 +157,37 @@ TEST_CASE("GEMV adds a bias and a residual, also in place") {
                        .token_tile = tile},
                       6, seed++, in_place);
     check({.type = TensorType::f16, .rows = 67, .cols = 30, .bias = true}, 3, seed++);
+}
+
+TEST_CASE("GEMV scales a token's result, and nothing else") {
+    std::uint64_t seed = 700;
+    for (const bool others : {false, true})
+        for (const std::uint32_t tile : {1u, 4u}) {
+            GemvConfig config{.type = TensorType::q5_k, .rows = 19, .cols = 512, .token_tile = tile};
+            config.bias = config.residual = others;
+            config.scale = true;
+            check(config, 5, seed++);
+        }
+}
+
+TEST_CASE("a GEMV shared out by tiles has rows that divide them") {
+    for (const TensorType type : weight_types())
+        for (const std::uint32_t rows : {1u, 2u, 17u, 160u})
+            for (const std::uint32_t cols : {32u, 96u, 256u, 4096u}) {
+                if (cols % tensor_type_info(type).block_elements != 0) continue;
+                CAPTURE(name(type));
+                CAPTURE(rows);
+                CAPTURE(cols);
+                const auto config = shared_out_by_tiles({.type = type, .rows = rows, .cols = cols});
+                REQUIRE_MESSAGE(config.ok(), config.error().message);
+                CHECK(16 % gemv_rows_per_warp(*config) == 0);
+            }
+    std::uint64_t seed = 750;
+    for (const TensorType type : {TensorType::q2_k, TensorType::mxfp4, TensorType::f16}) {
+        const auto config = shared_out_by_tiles({.type = type, .rows = 37, .cols = 512});
+        REQUIRE(config.ok());
+        check(*config, 1, seed++);
+    }
 }
 
 TEST_CASE("a GEMV that cannot be is refused with the reason") {

@@ -1,3 +1,4 @@
+#include "kernels/quantize/norm_round_q8.hpp"
 #include "kernels/quantize/quantize_q8_1.hpp"
 #include "kernels/quantize/round_q8.hpp"
 
@@ -107,4 +108,36 @@ TEST_CASE("activations are rounded to 255 steps of each block's largest") {
                 }
             CHECK(halves * 100 <= x.size());
         }
+}
+
+TEST_CASE("norm_round_q8 rounds what is normed, and gives its factor apart") {
+    for (auto& device : test::test_devices())
+        for (const std::uint32_t width : {32u, 96u, 576u, 1056u, 4096u, 4640u}) {
+            CAPTURE(device.name());
+            CAPTURE(width);
+            constexpr std::uint32_t tokens = 3;
+            constexpr double epsilon = 1e-2;
+            test::Random random(width);
+            const auto x = test::random_floats(random, std::size_t{width} * tokens, 3);
+            const auto norm = test::random_floats(random, width);
+            auto weighed = x;
+            for (std::size_t i = 0; i < x.size(); i++) weighed[i] *= norm[i % width];
+            const auto x_at = device.upload(x), norm_at = device.upload(norm), weighed_at = device.upload(weighed);
+            const auto out = device.allocate<float>(x.size()), rounded = device.allocate<float>(x.size());
+            const auto scale = device.allocate<float>(tokens);
+            // With CTAs beyond the tokens.
+            device.launch(norm_round_q8({width, epsilon}), norm_round_q8_grid(tokens + 1),
+                          {x_at.address(), norm_at.address(), out.address(), scale.address(), tokens});
+            const RoundConfig plain{width, 2};
+            device.launch(round_q8(plain), round_q8_grid(plain, tokens), {weighed_at.address(), rounded.address()});
+            CHECK(device.download<float>(out, x.size()) == device.download<float>(rounded, x.size()));
+            std::vector<double> factors;
+            for (std::uint32_t t = 0; t < tokens; t++) {
+                double squares = 0;
+                for (std::uint32_t c = 0; c < width; c++) squares += std::pow(double{x[t * width + c]}, 2);
+                factors.push_back(1 / std::sqrt(squares / width + epsilon));
+            }
+            CHECK(test::deviation(device.download<float>(scale, tokens), factors) < 1e-6);
+        }
+    CHECK(norm_round_q8({40, 1e-5}).error().message == "width must be a multiple of 32, not 40");
 }
