@@ -306,7 +306,8 @@ void emit_attention_kernel(KernelBuilder& k, const AttentionConfig& config, cons
     };
     const auto write_out = [&] {
         k.for_<u32>(thread, elements, 32 * plan.warps, [&](Var<u32>& i) {
-            const MergedPart merged = merged_element(i, quotient(i, head_dim));
+            const Val<u32> head = quotient(i, head_dim);
+            const MergedPart merged = merged_element(i, head);
             const auto whole = k.div(merged.o, merged.l);
             k.st(out_row + i, whole);
         });
