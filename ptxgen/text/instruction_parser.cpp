@@ -28,10 +28,35 @@ void make_raw(const InstructionText& text, Minimum minimum, Instruction& out) {
     }
 }
 
-/// Names of a function that is being built.
+/// Names of a function that is being built, looked up by the first name: a line may do with placeholders.
 class BuiltNames : public NameResolver {
 public:
-    BuiltNames(const Module& module, const Function& function) : names_(function) {
+    BuiltNames(const Module& module, const Function& function) : module_(module), function_(function) {}
+
+    std::optional<Operand> resolve(std::string_view name) override {
+        const auto& known = operands();
+        const auto found = known.find(name);
+        return found == known.end() ? std::nullopt : std::optional(found->second);
+    }
+    std::optional<Operand> undeclared_label(std::string_view) override { return std::nullopt; }
+    std::vector<std::string_view> names() const override {
+        std::vector<std::string_view> all;
+        for (const auto& [name, operand] : operands()) all.push_back(name);
+        return all;
+    }
+
+private:
+    using Operands = std::unordered_map<std::string_view, Operand>;
+
+    const Operands& operands() const {
+        if (!printed_) {
+            printed_.emplace(function_);
+            collect(module_, function_, *printed_);
+        }
+        return operands_;
+    }
+
+    void collect(const Module& module, const Function& function, const FunctionNames& printed) const {
         for (std::size_t i = 0; i < module.variables.size(); i++)
             add(module.variables[i].name, Operand::symbol(SymbolScope::module_variable, static_cast<std::uint32_t>(i)));
         for (std::size_t i = 0; i < module.functions.size(); i++)
@@ -44,30 +69,20 @@ public:
         for (std::size_t i = 0; i < function.variables.size(); i++)
             add(function.variables[i].name,
                 Operand::symbol(SymbolScope::local_variable, static_cast<std::uint32_t>(i)));
-        for (std::size_t i = 0; i < names_.registers.size(); i++)
-            add(names_.registers[i], Operand::reg({static_cast<std::uint32_t>(i)}));
-        for (std::size_t i = 0; i < names_.labels.size(); i++)
-            add(names_.labels[i], Operand::label(static_cast<std::uint32_t>(i)));
+        for (std::size_t i = 0; i < printed.registers.size(); i++)
+            add(printed.registers[i], Operand::reg({static_cast<std::uint32_t>(i)}));
+        for (std::size_t i = 0; i < printed.labels.size(); i++)
+            add(printed.labels[i], Operand::label(static_cast<std::uint32_t>(i)));
     }
 
-    std::optional<Operand> resolve(std::string_view name) override {
-        const auto found = operands_.find(name);
-        return found == operands_.end() ? std::nullopt : std::optional(found->second);
-    }
-    std::optional<Operand> undeclared_label(std::string_view) override { return std::nullopt; }
-    std::vector<std::string_view> names() const override {
-        std::vector<std::string_view> all;
-        for (const auto& [name, operand] : operands_) all.push_back(name);
-        return all;
-    }
-
-private:
-    void add(std::string_view name, const Operand& operand) {
+    void add(std::string_view name, const Operand& operand) const {
         if (!name.empty()) operands_.insert_or_assign(name, operand); // inner names hide outer ones
     }
 
-    FunctionNames names_;
-    std::unordered_map<std::string_view, Operand> operands_;
+    const Module& module_;
+    const Function& function_;
+    mutable std::optional<FunctionNames> printed_;
+    mutable Operands operands_;
 };
 
 } // namespace
