@@ -99,7 +99,9 @@ void DecodeWarp::request() {
 void DecodeWarp::request_keys() {
     const std::uint32_t words = row_bytes() / 16; // of a row, for each of four lanes
     const auto position = base_ + group_;
-    const auto address = keys_at_() + quad_ * 16;
+    const auto keys = keys_at_();
+    const auto in_row = quad_ * 16;
+    const auto address = keys + in_row;
     const auto own = k_.mad_wide(position, row_bytes(), address.as<u64>()).as<global_ptr<const u8>>();
     for (std::uint32_t u = 0; u < plan_.warp_positions / 8; u++) {
         const Pred exists = is_stored(position + 8 * u);
