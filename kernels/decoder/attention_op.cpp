@@ -204,7 +204,9 @@ void DecoderEmitter::publish_attention(const DecodeItem& item) {
 
 /// Lane l has element l of a block of the attention's output, `element` of the vector.
 void DecoderEmitter::publish_attention_block(const Val<u32>& element, const Val<f32>& value) {
-    emit_publish_block(k_, block_edge(plan_.edges.attention), element >> 5U, value, lane_, epoch(), config_.mma);
+    const BlockEdge edge = block_edge(plan_.edges.attention);
+    const auto block = element >> 5U;
+    emit_publish_block(k_, edge, block, value, lane_, epoch(), config_.mma);
 }
 
 /// Each share's CTA puts as many of the tile's elements together.
