@@ -87,34 +87,18 @@ void DecoderEmitter::emit_layer() {
     note_step();
     emit_attention();
     note_step();
-    // Sends a projection's rows on, and takes those of all CTAs.
-    const auto publish_result = [&](std::uint32_t edge, std::uint32_t squares_edge) -> RowBody {
-        if (!plan_.owned_residual) return publish_at(edge);
-        return [this, edge, squares_edge](const Val<u32>& row, const Val<f32>& value) {
-            publish_residual(edge, squares_edge, row, value);
-        };
-    };
-    const auto take_result = [&](std::uint32_t edge, std::uint32_t squares_edge, WaitSite site, LayerTensor post_norm,
-                                 const Val<global_ptr<const u8>>& norm, bool general) {
-        if (!plan_.owned_residual)
-            return take_residual(edge, site, s.post_norms ? std::optional(post_norm) : std::nullopt, norm, general);
-        take_normed_blocks(edge, squares_edge, s.hidden, site, general);
-    };
+    const auto post = [&](LayerTensor norm) { return s.post_norms ? std::optional(norm) : std::nullopt; };
     const DecoderOp& out = plan_.op(OpName::attention_output);
-    {
-        const Values own_norm = fetch_own_norm(walk_.tensor(LayerTensor::ffn_norm));
-        if (plan_.attention_blocks)
-            take_blocks(e.attention, out.cols, WaitSite::attention_output, out.any_general());
-        else
-            take_vector(e.attention, out.cols, WaitSite::attention_output, out.any_general());
-        keep_own_norm(own_norm);
-    }
+    if (plan_.attention_blocks)
+        take_blocks(e.attention, out.cols, WaitSite::attention_output, out.any_general());
+    else
+        take_vector(e.attention, out.cols, WaitSite::attention_output, out.any_general());
     note_step();
-    emit_op(out, publish_result(e.attention_block, e.attention_squares));
+    emit_op(out, publish_at(e.attention_block));
     note_step();
     const DecoderOp& gate_up = plan_.op(OpName::gate_up);
-    take_result(e.attention_block, e.attention_squares, WaitSite::attention_block, LayerTensor::post_attention_norm,
-                walk_.tensor(LayerTensor::ffn_norm), gate_up.any_general());
+    take_residual(e.attention_block, WaitSite::attention_block, post(LayerTensor::post_attention_norm),
+                  walk_.tensor(LayerTensor::ffn_norm), gate_up.any_general());
     note_step();
     emit_op(gate_up, [&](const Val<u32>& number, const Val<f32>& value) {
         const auto block = number >> 5U;
@@ -127,13 +111,9 @@ void DecoderEmitter::emit_layer() {
     });
     note_step();
     const DecoderOp& down = plan_.op(OpName::down);
-    {
-        const Values own_norm = fetch_own_norm(walk_.next_norm());
-        take_blocks(e.gated, down.cols, WaitSite::ffn_gated, down.any_general());
-        keep_own_norm(own_norm);
-    }
+    take_blocks(e.gated, down.cols, WaitSite::ffn_gated, down.any_general());
     note_step();
-    const RowBody publish_down = publish_result(e.ffn_block, e.ffn_squares);
+    const RowBody publish_down = publish_at(e.ffn_block);
     if (config_.silent_cta && !config_.tears_blocks) {
         const auto speaks = cta_ != *config_.silent_cta;
         emit_op(down, [&](const Val<u32>& number, const Val<f32>& value) {
@@ -145,8 +125,7 @@ void DecoderEmitter::emit_layer() {
     note_step();
     const bool general = plan_.op(OpName::qkv).any_general() || plan_.op(OpName::output).any_general();
     prefetch_rows();
-    take_result(e.ffn_block, e.ffn_squares, WaitSite::ffn_block, LayerTensor::post_ffw_norm, walk_.next_norm(),
-                general);
+    take_residual(e.ffn_block, WaitSite::ffn_block, post(LayerTensor::post_ffw_norm), walk_.next_norm(), general);
     note_step();
 }
 
@@ -235,7 +214,8 @@ void emit_decoder_producer(KernelBuilder& k, const DecoderConfig& config, const 
     const auto words = (memory + plan.shared.scratch).as<shared_ptr<u32>>();
     const auto go_on = words + 50;
     RingThrottle throttle;
-    throttle.busy = std::min(plan.ring->stages, config.busy_stages);
+    const std::uint32_t round = ring_warps / plan.ring->stage_units; // stages of a round of units
+    throttle.busy = std::min(plan.ring->stages, config.busy_stages ? config.busy_stages : round);
     throttle.waiting = config.waiting_stages;
     throttle.flag.emplace(words + 51);
     RingProducer producer(k, *plan.ring, memory + plan.shared.ring, throttle);

@@ -22,14 +22,12 @@ struct DecoderConfig {
     bool ring = false;
     /// Blocks travel between CTAs in packets of 16 bytes (PTX 8.3 and newer), or of 8.
     bool wide_packets = true;
-    /// Stages on their way at once while a CTA multiplies, and while it waits for packets, which queue behind them.
-    /// With 72 and 18 KB of Q4_K an H200 does a chain of such products fastest.
-    std::uint32_t busy_stages = 8, waiting_stages = 2;
-    std::uint32_t stage_units = 4; ///< of the ring: 1, 2, 4, 8 or 16; fewer where shared memory is short
-    /// The CTA that has 32 rows of an output or down projection adds them to the residual stream and sends them on as a
-    /// block, normed; otherwise all CTAs read the rows as f32. Models with post norms always do that; by default, so do
-    /// those whose CTAs would have more rows at most.
-    std::optional<bool> owned_residual;
+    /// Stages on their way at once while a CTA multiplies (0: as many as make a round of units, 36 KB of Q4_K), and
+    /// while it waits for packets, which queue behind them.
+    std::uint32_t busy_stages = 0, waiting_stages = 1;
+    /// Of the ring: 1, 2, 4, 8 or 16; fewer where shared memory is short. 0: 8, or 4 where a CTA has less than a round
+    /// of units of a product.
+    std::uint32_t stage_units = 0;
     bool mma = true; ///< integer products by tensor cores (sm_80 and newer); the sums are the same without
     std::uint32_t shared_bytes = 99 * 1024; ///< that a CTA may have
     /// Positions up to which one CTA attends for a head alone: at least 16.

@@ -151,19 +151,6 @@ private:
     void take_vector(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general);
     /// The same from an edge of blocks: a thread takes one.
     void take_blocks(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general);
-    void poll_blocks(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general);
-    /// The same of the residual stream's next vector, with its sums of squares.
-    void take_normed_blocks(std::uint32_t edge, std::uint32_t squares_edge, std::uint32_t cols, WaitSite site,
-                            bool general);
-    /// Sums of squares of the residual stream's blocks, as emit_store_squares() would leave them.
-    void take_squares(std::uint32_t edge, WaitSite site);
-    /// Where residuals are owned: asks for the weights of a norm of this CTA's rows, before an edge is waited for.
-    Values fetch_own_norm(const Val<global_ptr<const u8>>& norm);
-    /// Keeps them for publish_residual(), which a barrier must precede.
-    void keep_own_norm(const Values& weights);
-    void each_own_row(const std::function<void(const Val<u32>& row, const Pred& exists)>& body);
-    /// x += value in its row, and the block of 32 rows that the warp has to the edge, normed, with its sum of squares.
-    void publish_residual(std::uint32_t edge, std::uint32_t squares_edge, const Val<u32>& row, const Val<f32>& value);
     void store_block(const Block& block, const Val<u32>& number);
     void store_block_dequantised(const Block& block, const Val<u32>& number);
     Val<f32> inverse_rms();

@@ -167,16 +167,17 @@ void DecoderEmitter::store_block_dequantised(const Block& block, const Val<u32>&
     }
 }
 
-/// The part of take_blocks() between the barriers.
-void DecoderEmitter::poll_blocks(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general) {
+void DecoderEmitter::take_blocks(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general) {
+    k_.comment(fmt::format("{}", name(site)));
+    tell_waiting(true);
     constexpr std::uint32_t threads = 32 * ring_warps;
     const std::uint32_t blocks = cols / block_values, all = ceil_div(cols, ring_super_block) * 8;
     for (std::uint32_t first = 0; first < all; first += threads) {
         const auto one = [&] {
             const auto number = thread_ + first;
-            const BlockEdge from = block_edge(edge);
-            const auto exists = number < blocks;
-            const Block block = emit_poll_block(k_, from, number, exists, epoch(), guard_, site, walk_.layer());
+            const auto has = number < blocks;
+            const Block block =
+                emit_poll_block(k_, block_edge(edge), number, has, epoch(), guard_, site, walk_.layer());
             // Blocks that fill up the last record are zero.
             const auto keep = [&] { store_block(block, number); };
             if (all % 32 == 0)
@@ -190,95 +191,8 @@ void DecoderEmitter::poll_blocks(std::uint32_t edge, std::uint32_t cols, WaitSit
         else
             k_.if_(warp_ < ceil_div(all - first, 32), one);
     }
-}
-
-void DecoderEmitter::take_blocks(std::uint32_t edge, std::uint32_t cols, WaitSite site, bool general) {
-    k_.comment(fmt::format("{}", name(site)));
-    tell_waiting(true);
-    poll_blocks(edge, cols, site, general);
     tell_waiting(false);
     barrier();
-}
-
-void DecoderEmitter::take_normed_blocks(std::uint32_t edge, std::uint32_t squares_edge, std::uint32_t cols,
-                                        WaitSite site, bool general) {
-    k_.comment(fmt::format("{}, normed", name(site)));
-    tell_waiting(true);
-    poll_blocks(edge, cols, site, general);
-    take_squares(squares_edge, site);
-    tell_waiting(false);
-    barrier();
-}
-
-void DecoderEmitter::take_squares(std::uint32_t edge, WaitSite site) {
-    // A lane has a block of each of its super-blocks: (w mod 4, g) of the last four warps for block g of warp w.
-    const std::uint32_t blocks = config_.shape.hidden / block_values;
-    const std::uint32_t super_blocks = ceil_div(config_.shape.hidden, ring_super_block);
-    constexpr std::uint32_t takers = 4, first_taker = ring_warps - takers;
-    k_.if_(warp_ >= first_taker, [&] {
-        const auto number = thread_ - 32 * first_taker; // 8 · warp + block
-        auto sum = k_.var<f32>(0.f);
-        for (std::uint32_t first = 0; first < super_blocks; first += ring_warps) {
-            const auto block = number + 8 * first;
-            const auto from = packets(edge) + block;
-            const auto exists = block < blocks;
-            const Values found = emit_poll(k_, {from}, 1, exists, epoch(), guard_, {site, walk_.layer(), block});
-            sum += found[0];
-        }
-        const auto of_warp = lanes_sum(k_, sum, 1, 8);
-        const auto target = float_word(squares) + (number >> 3U);
-        k_.predicated((lane_ & 7U) == 0U, [&] { k_.st(target, of_warp); });
-    });
-}
-
-void DecoderEmitter::each_own_row(const std::function<void(const Val<u32>& row, const Pred& exists)>& body) {
-    const DecoderOp& op = plan_.op(OpName::down);
-    const TileRange range = emit_tile_range(k_, op, cta_, config_.ctas);
-    const auto begin = range.begin * ring_tile_rows;
-    const auto end = range.end * ring_tile_rows;
-    for (std::uint32_t first = 0; first < op.max_tiles * ring_tile_rows; first += 32 * ring_warps) {
-        const auto row = begin + thread_ + first;
-        body(row, row < end);
-    }
-}
-
-Values DecoderEmitter::fetch_own_norm(const Val<global_ptr<const u8>>& norm) {
-    Values weights;
-    if (!plan_.owned_residual) return weights;
-    each_own_row([&](const Val<u32>& row, const Pred& exists) {
-        auto weight = k_.var<f32>(0.f);
-        const auto from = norm.as<global_ptr<const f32>>() + row;
-        k_.predicated(exists, [&] { weight = k_.ld(from); });
-        weights.push_back(Val<f32>(k_.state(), weight.operand()));
-    });
-    return weights;
-}
-
-void DecoderEmitter::keep_own_norm(const Values& weights) {
-    if (!plan_.owned_residual) return;
-    std::size_t round = 0;
-    each_own_row([&](const Val<u32>& row, const Pred& exists) {
-        const auto place = row & (plan_.own_norm_rows() - 1);
-        const auto target = at<f32>(plan_.shared.own_norm) + place;
-        k_.predicated(exists, [&] { k_.st(target, weights[round]); });
-        round++;
-    });
-}
-
-void DecoderEmitter::publish_residual(std::uint32_t edge, std::uint32_t squares_edge, const Val<u32>& row,
-                                      const Val<f32>& value) {
-    const auto own = at<f32>(plan_.shared.x) + row;
-    const auto place = row & (plan_.own_norm_rows() - 1);
-    const auto before = k_.ld(own);
-    const auto weight = k_.ld(at<f32>(plan_.shared.own_norm) + place);
-    const auto x = before + value;
-    k_.st(own, x);
-    const auto block = row >> 5U;
-    const auto weighed = weight * x;
-    emit_publish_block(k_, block_edge(edge), block, weighed, lane_, epoch(), config_.mma);
-    const auto sum = emit_block_squares(k_, x);
-    const auto packet = packets(squares_edge) + block;
-    k_.if_(lane_ == 0, [&] { emit_publish(k_, packet, sum, epoch()); });
 }
 
 Val<f32> DecoderEmitter::inverse_rms() {

@@ -18,9 +18,9 @@ Status check(const DecoderConfig& config) {
     if (auto ok = check_range("ctas", config.ctas, 1, 4096); !ok) return ok;
     if (auto ok = check_range("context", config.context, 1, 1u << 20); !ok) return ok;
     if (auto ok = check_range("split-positions", config.split_positions, 16, 1u << 20); !ok) return ok;
-    if (!std::has_single_bit(config.stage_units) || config.stage_units > ring_warps)
+    if (config.stage_units != 0 && (!std::has_single_bit(config.stage_units) || config.stage_units > ring_warps))
         return Error{fmt::format("stage-units must be 1, 2, 4, 8 or 16, not {}", config.stage_units)};
-    if (auto ok = check_range("stages in flight", config.busy_stages, 1, 64); !ok) return ok;
+    if (auto ok = check_range("stages in flight", config.busy_stages, 0, 64); !ok) return ok;
     if (auto ok = check_range("stages in flight while waiting", config.waiting_stages, 1, 64); !ok) return ok;
     if (auto ok = check_range("heads for a key head", s.heads / s.kv_heads, 1, 64); !ok) return ok;
     if (auto ok = check_range("head_dim", s.head_dim, 1, 256); !ok) return ok;
@@ -150,52 +150,28 @@ void split_op(const DecoderConfig& config, DecoderOp& op, std::uint32_t pass_row
     }
 }
 
-/// Whoever has rows of the residual stream has them behind both projections.
-void decide_owned_residual(const DecoderConfig& config, DecoderPlan& plan) {
-    constexpr std::uint32_t pair = block_values / ring_tile_rows;
-    DecoderOp& out = plan.ops[static_cast<std::size_t>(OpName::attention_output)];
-    DecoderOp& down = plan.ops[static_cast<std::size_t>(OpName::down)];
-    const bool no_longer = pair * ceil_div(down.tiles / pair, config.ctas) <= ceil_div(down.tiles, config.ctas);
-    plan.owned_residual = !config.shape.post_norms && config.owned_residual.value_or(no_longer);
-    if (plan.owned_residual) out.granule = down.granule = pair;
-}
-
 /// Rotates the CTAs' numbers in each op of a layer so that their bytes are about equal over the layer.
 void balance(const DecoderConfig& config, DecoderPlan& plan) {
     std::vector<std::uint64_t> load(config.ctas, 0);
-    const auto rotate = [&](std::span<const OpName> names) {
-        const auto weight = [&](std::uint32_t rotated) {
-            std::uint64_t bytes = 0;
-            for (const OpName name : names) {
-                const DecoderOp& op = plan.op(name);
-                const std::uint32_t tiles =
-                    op.first_tile(rotated + 1, config.ctas) - op.first_tile(rotated, config.ctas);
-                bytes += std::uint64_t{op.cols} * (op.paired ? 2 : 1) * tiles;
-            }
-            return bytes;
+    for (std::size_t o = 0; o + 1 < op_count; o++) {
+        DecoderOp& op = plan.ops[o];
+        const std::uint64_t weight = std::uint64_t{op.cols} * (op.paired ? 2 : 1);
+        const auto share = [&](std::uint32_t c) {
+            return op.first_tile(c + 1, config.ctas) - op.first_tile(c, config.ctas);
         };
-        std::vector<std::uint64_t> weights;
-        for (std::uint32_t c = 0; c < config.ctas; c++) weights.push_back(weight(c));
         std::uint64_t best = ~std::uint64_t{0};
-        std::uint32_t chosen = 0;
         for (std::uint32_t rotation = 0; rotation < config.ctas; rotation += 1 + config.ctas / 64) {
             std::uint64_t worst = 0;
-            for (std::uint32_t c = 0; c < config.ctas; c++)
-                worst = std::max(worst, load[c] + weights[(c + rotation) % config.ctas]);
+            for (std::uint32_t c = 0; c < config.ctas; c++) {
+                const std::uint64_t sum = load[c] + weight * share((c + rotation) % config.ctas);
+                worst = std::max(worst, sum);
+            }
             if (worst < best) {
                 best = worst;
-                chosen = rotation;
+                op.rotation = rotation;
             }
         }
-        for (const OpName name : names) plan.ops[static_cast<std::size_t>(name)].rotation = chosen;
-        for (std::uint32_t c = 0; c < config.ctas; c++) load[c] += weights[(c + chosen) % config.ctas];
-    };
-    rotate(std::array{OpName::qkv});
-    if (plan.owned_residual) {
-        rotate(std::array{OpName::attention_output, OpName::down});
-        rotate(std::array{OpName::gate_up});
-    } else {
-        for (const OpName name : {OpName::attention_output, OpName::gate_up, OpName::down}) rotate(std::array{name});
+        for (std::uint32_t c = 0; c < config.ctas; c++) load[c] += weight * share((c + op.rotation) % config.ctas);
     }
 }
 
@@ -215,15 +191,9 @@ void plan_edges(const DecoderConfig& config, DecoderPlan& plan) {
     e.v = take(rows(s.kv_dim()));
     plan.attention_blocks = s.head_dim % block_values == 0;
     e.attention = take(plan.attention_blocks ? block_edge_size(s.q_dim() / block_values, e.blocks) : s.q_dim());
-    const std::uint32_t blocks = s.hidden / block_values;
-    const std::uint32_t residual = plan.owned_residual ? block_edge_size(blocks, e.blocks) : s.hidden;
-    e.attention_block = take(residual);
+    e.attention_block = take(s.hidden);
     e.gated = take(block_edge_size(s.ffn / block_values, e.blocks));
-    e.ffn_block = take(residual);
-    if (plan.owned_residual) {
-        e.attention_squares = take(blocks);
-        e.ffn_squares = take(blocks);
-    }
+    e.ffn_block = take(s.hidden);
     const DecodeAttentionPlan& attention = plan.attention;
     if (attention.splits > 1) e.part = take(attention.tiles() * attention.splits * attention.part_size());
     e.best = std::uint64_t{e.layer} * s.layers;
@@ -236,6 +206,18 @@ void plan_attention_op(const DecoderConfig& config, DecoderPlan& plan) {
     DecodeAttentionConfig attention = decode_attention_config(s, cache, config.ctas, config.mma);
     attention.split_positions = config.split_positions;
     plan.attention = plan_decode_attention(attention);
+}
+
+/// Small stages are there sooner; large ones cost less.
+std::uint32_t stage_units(const DecoderConfig& config, const DecoderPlan& plan) {
+    if (config.stage_units != 0) return config.stage_units;
+    std::uint64_t units = 0;
+    for (std::size_t o = 0; o + 1 < op_count; o++) {
+        const DecoderOp& op = plan.ops[o];
+        units += std::uint64_t{op.tiles} * op.super_blocks() * (op.paired ? 2 : 1);
+    }
+    const std::uint64_t of_op = units / (op_count - 1) / config.ctas;
+    return of_op < ring_warps ? 4 : 8;
 }
 
 Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
@@ -269,7 +251,6 @@ Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
     shared.columns = take(attention.columns_bytes());
     shared.fresh = take(attention.mma ? 4 * s.head_dim : 0);
     shared.item = take(32);
-    if (plan.owned_residual) shared.own_norm = take(4ull * plan.own_norm_rows());
     shared.scratch = take(256);
     shared.ring = shared.bytes;
     const auto too_small = [&](std::uint64_t needed) {
@@ -284,7 +265,7 @@ Status plan_shared(const DecoderConfig& config, DecoderPlan& plan) {
             for (const auto& segment : variant)
                 if (segment.packed) types.push_back(segment.type);
     if (types.empty()) return {};
-    for (std::uint32_t units = config.stage_units; units > 0; units /= 2) {
+    for (std::uint32_t units = stage_units(config, plan); units > 0; units /= 2) {
         plan.ring = ring_plan(types, config.shared_bytes - shared.bytes, units);
         if (plan.ring) break;
     }
@@ -315,7 +296,6 @@ Result<DecoderPlan> plan_decoder(const DecoderConfig& config) {
     plan_output(config, plan);
     // A warp rounds a block of the gated vector: the rows of two tiles.
     plan.ops[static_cast<std::size_t>(OpName::gate_up)].granule = block_values / ring_tile_rows;
-    decide_owned_residual(config, plan);
     for (DecoderOp& op : plan.ops) split_op(config, op, consumer_threads);
     balance(config, plan);
     plan_attention_op(config, plan);

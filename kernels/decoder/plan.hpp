@@ -5,7 +5,6 @@
 #include "kernels/decoder/decoder.hpp"
 #include "kernels/ring/pipeline.hpp"
 
-#include <bit>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -55,15 +54,13 @@ struct LayerKind {
     std::uint64_t stride;                                  ///< to the next layer's
 };
 
-/// Packets of the edges, as numbers of packets of 8 bytes: each layer has its own. `gated` holds blocks, see
-/// blocks.hpp, and so do the results of attention and feed-forward block where residuals are owned; all others an f32 a
-/// packet.
+/// Packets of the edges, as numbers of packets of 8 bytes: each layer has its own. `gated`, and `attention` where it
+/// can, hold blocks, see blocks.hpp; all others an f32 a packet.
 struct EdgePlan {
     BlockPackets blocks = BlockPackets::triples;
     std::uint32_t q = 0, k = 0, v = 0, attention = 0, attention_block = 0, gated = 0, ffn_block = 0, part = 0;
-    std::uint32_t layer = 0;                              ///< packets of a layer
-    std::uint32_t attention_squares = 0, ffn_squares = 0; ///< with owned residuals: a block's sum of squares each
-    std::uint64_t best = 0;                               ///< [2][ctas][4]: value, index, stop
+    std::uint32_t layer = 0; ///< packets of a layer
+    std::uint64_t best = 0;  ///< [2][ctas][4]: value, index, stop
     std::uint64_t total = 0;
 };
 
@@ -78,7 +75,6 @@ struct SharedPlan {
     std::uint32_t columns = 0;     ///< queries as operands of tensor cores
     std::uint32_t fresh = 0;       ///< with them: the key and the value as the cache has them, [2][head_dim]
     std::uint32_t item = 0;        ///< numbers of the item of attention, 8 words
-    std::uint32_t own_norm = 0;    ///< f32 [own_norm_rows()]: weights of the next norm for the CTA's own rows
     std::uint32_t scratch = 0;     ///< 64 words, see the emitter
     std::uint32_t ring = 0;
     std::uint32_t bytes = 0;
@@ -86,7 +82,6 @@ struct SharedPlan {
 
 struct DecoderPlan {
     bool attention_blocks = false; ///< the attention's output travels as blocks: heads are whole ones
-    bool owned_residual = false;   ///< DecoderConfig::owned_residual, decided
     std::array<DecoderOp, op_count> ops;
     std::vector<LayerKind> kinds;
     std::vector<std::uint32_t> kind_of; ///< by layer
@@ -95,10 +90,6 @@ struct DecoderPlan {
     std::optional<RingPlan> ring;
     DecodeAttentionPlan attention;
 
-    /// Row r of a CTA's own rows has place r mod own_norm_rows().
-    std::uint32_t own_norm_rows() const {
-        return std::bit_ceil(ring_tile_rows * ops[static_cast<std::size_t>(OpName::down)].max_tiles);
-    }
     const DecoderOp& op(OpName name) const { return ops[static_cast<std::size_t>(name)]; }
 };
 Result<DecoderPlan> plan_decoder(const DecoderConfig& config);

@@ -64,11 +64,6 @@ void emit_add_squares(KernelBuilder& k, const LaneVector& values, Var<f32>& sum)
     sum += of_block;
 }
 
-Val<f32> emit_block_squares(KernelBuilder& k, const Val<f32>& value) {
-    const auto square = value * value;
-    return lanes_combined(k, square, {1U, 2U, 16U, 4U, 8U});
-}
-
 void emit_weigh(KernelBuilder&, LaneVector& norm, const LaneVector& x) {
     for (std::size_t i = 0; i < norm.size(); i++) norm[i] = norm[i] * x[i];
 }

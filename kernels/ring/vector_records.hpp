@@ -52,9 +52,6 @@ void emit_load_lane_vector(KernelBuilder& k, LaneVector& values, const Val<P>& f
 /// 4, 2, 3 of the column. All lanes of the warp take part.
 void emit_add_squares(KernelBuilder& k, const LaneVector& values, Var<f32>& sum);
 
-/// The same sum, bit for bit, from a warp whose lane l has element l of a block; in every lane.
-Val<f32> emit_block_squares(KernelBuilder& k, const Val<f32>& value);
-
 /// norm = norm · x: what becomes a record.
 void emit_weigh(KernelBuilder& k, LaneVector& norm, const LaneVector& x);
 

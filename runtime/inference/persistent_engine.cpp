@@ -136,7 +136,6 @@ Status PersistentEngine::initialise(const Model& model, const EngineOptions& opt
     config.split_positions = persistent.split_positions;
     config.silent_cta = persistent.silent_cta;
     config.tears_blocks = persistent.tears_blocks;
-    config.owned_residual = persistent.owned_residual;
     config.busy_stages = persistent.busy_stages.value_or(config.busy_stages);
     config.stage_units = persistent.stage_units.value_or(config.stage_units);
     config.waiting_stages = persistent.waiting_stages.value_or(config.waiting_stages);

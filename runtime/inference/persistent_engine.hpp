@@ -15,7 +15,6 @@ struct PersistentOptions {
     std::uint32_t split_positions = 256;         ///< kernels::DecoderConfig::split_positions
     std::optional<std::uint32_t> silent_cta;     ///< kernels::DecoderConfig::silent_cta
     bool tears_blocks = false;                   ///< kernels::DecoderConfig::tears_blocks
-    std::optional<bool> owned_residual;          ///< kernels::DecoderConfig::owned_residual
     std::optional<bool> wide_packets;            ///< 16-byte packets; by default where the device takes PTX 8.3
     std::optional<std::uint32_t> busy_stages;    ///< kernels::DecoderConfig::busy_stages
     std::optional<std::uint32_t> waiting_stages; ///< kernels::DecoderConfig::waiting_stages

@@ -21,7 +21,6 @@ struct DecodeOptions {
     EngineOptions engine; ///< what the words say
     PersistentOptions persistent;
     std::vector<std::uint32_t> in_flight;
-    std::string own_residual = "auto";
     std::optional<std::uint32_t> tokens, prompt_tokens;
     std::vector<std::uint32_t> fills;
     bool ceiling = true;
@@ -304,19 +303,15 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
     command
         ->add_option("--in-flight", options->in_flight,
                      "Persistent engine: stages of weights on their way at once in a CTA that multiplies, and in one "
-                     "that waits for others (default 8,2)")
+                     "that waits for others (default: a round of 16 units, and 1)")
         ->delimiter(',')
         ->expected(2)
         ->check(CLI::Range(1, 64));
     command
-        ->add_option("--stage-units", options->persistent.stage_units,
-                     "Persistent engine: units of 16 rows and 256 columns in a stage (default 4)")
+        ->add_option(
+            "--stage-units", options->persistent.stage_units,
+            "Persistent engine: units of 16 rows and 256 columns in a stage (default 8, or 4 where products are short)")
         ->check(CLI::IsMember({1, 2, 4, 8, 16}));
-    command
-        ->add_option("--own-residual", options->own_residual,
-                     "Persistent engine: CTAs that have 32 rows of the residual stream send them on normed; auto where "
-                     "that lengthens no CTA's share, yes or no")
-        ->check(CLI::IsMember({"auto", "yes", "no"}));
     command->add_flag("!--no-ceiling", options->ceiling, "Leave out the read ceiling and the share of it");
     command->parse_complete_callback([=] {
         if (policy->count() > 0) options->words.policy = options->policy;
@@ -324,15 +319,13 @@ void add_decode(CLI::App& app, const ExitWith& exit_with) {
         auto engine = read_engine_words(options->words);
         if (!engine) throw CLI::ValidationError(engine.error().message);
         options->engine = std::move(*engine);
-        const bool tuned =
-            !options->in_flight.empty() || options->persistent.stage_units || options->own_residual != "auto";
+        const bool tuned = !options->in_flight.empty() || options->persistent.stage_units;
         if (tuned && options->engine.kind != EngineKind::persistent)
-            throw CLI::ValidationError("--in-flight, --stage-units and --own-residual need --engine persistent");
+            throw CLI::ValidationError("--in-flight and --stage-units need --engine persistent");
         if (!options->in_flight.empty()) {
             options->persistent.busy_stages = options->in_flight[0];
             options->persistent.waiting_stages = options->in_flight[1];
         }
-        if (options->own_residual != "auto") options->persistent.owned_residual = options->own_residual == "yes";
     });
     command->footer(
         "A run decodes all of the tokens; its median, slowest and fastest rates are reported. Bytes are those of\n"

@@ -208,30 +208,6 @@ TEST_CASE("blocks in packets of 8 bytes give what they give in packets of 16") {
     }
 }
 
-TEST_CASE("owned residuals give the logits that residuals in every CTA give") {
-    const test::TemporaryFolder folder;
-    for (const char* name : {"qwen3-k", "qwen2", "llama-spm", "llama-rope"}) {
-        CAPTURE(name);
-        const Model model = test::load_tiny(folder, test::tiny_model(name));
-        const auto ids = test::tiny_prompt(model.shape.vocab, 3);
-        for (const std::uint32_t ctas : {1u, 3u}) {
-            for (const test::EngineDevice& on :
-                 test::engine_devices(ctas, "owned residuals give the logits that residuals in every CTA give")) {
-                CAPTURE(on.name);
-                std::vector<float> logits[2];
-                for (const bool owned : {false, true}) {
-                    PersistentOptions more;
-                    more.owned_residual = owned;
-                    const auto engine = persistent(*on.device, model, {.context = 16, .ctas = ctas}, more);
-                    logits[owned] = test::every_logit(*engine, ids);
-                }
-                on.check_findings();
-                CHECK(logits[1] == logits[0]);
-            }
-        }
-    }
-}
-
 TEST_CASE("more CTAs than are resident are refused, with how many fit") {
     const test::TemporaryFolder folder;
     const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
