@@ -40,7 +40,7 @@ DecodeAttentionConfig decode_attention_config(const ModelShape& model, const KvC
 struct DecodeAttentionPlan {
     DecodeAttentionConfig config;
     bool mma = false;
-    bool movmatrix = true;           ///< weights are turned by one instruction, of PTX 7.8; else by shuffles
+    bool movmatrix = true;          ///< weights are turned by one instruction, of PTX 7.8; else by shuffles
     std::uint32_t max_heads = 1;    ///< of a tile
     std::uint32_t tiles_of_key = 1; ///< tiles of a key head: the last one may have fewer heads
     std::uint32_t splits = 1;       ///< at most 32; 1: positions are never split

@@ -39,7 +39,7 @@ Result<PlannedLaunch> PlannedLaunch::bind(const BuiltKernel& kernel, GridOf grid
             continue;
         }
         const auto given = std::find_if(arguments.begin(), arguments.end(),
-                                         [&](const Argument& a) { return a.first == parameter.name; });
+                                        [&](const Argument& a) { return a.first == parameter.name; });
         if (given == arguments.end())
             return Error{fmt::format("kernel '{}' has a parameter '{}' that the engine does not bind",
                                      kernel.kernel->name(), parameter.name)};

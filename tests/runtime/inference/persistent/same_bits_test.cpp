@@ -109,7 +109,8 @@ TEST_CASE("both engines give the same logits for any number of CTAs and shares o
     const auto models = ring_models();
     const auto devices = test::engine_devices(8, "both engines give the same logits for any number of CTAs");
     for (const auto& tiny : models) {
-        if (tiny.name != "gemma3-k-ring" && tiny.name != "qwen2-ring") continue;
+        // Heads of 128 and of 64, which attend over an f16 cache by tensor cores.
+        if (tiny.name != "gemma3-k-ring" && tiny.name != "qwen2-k-ring") continue;
         CAPTURE(tiny.name);
         const Model model = test::load_tiny(folder, tiny);
         const auto ids = test::tiny_prompt(model.shape.vocab, 32);
