@@ -44,6 +44,7 @@ bool Opcodes::memory(Decoder& d) {
     if (!spec) return false;
     const Space space = address_space(d.instruction_->row(), d.instruction_->choices, *spec);
     Type t = d.type_of(load ? "d" : "b");
+    const Type whole = t;
     const Operand& data = d.operand(load ? "d" : "b");
     std::vector<Operand> elements = elements_of(data);
     unsigned size = bit_width(t);
@@ -115,7 +116,7 @@ bool Opcodes::memory(Decoder& d) {
     const u8 key_space =
         static_cast<u8>(mode | (where.wide && mode != mode_global && mode != mode_generic ? mode_wide_address : 0));
     Inst* i = d.emit({.sem = load ? Sem::load : Sem::store,
-                      .type = t,
+                      .type = bit_width(whole) == 128 ? whole : t, // one access of 16 bytes, not two
                       .type2 = bits_type(width),
                       .n = n,
                       .checks = d.checks_,

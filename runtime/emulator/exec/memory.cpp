@@ -306,6 +306,34 @@ void store_data(Warp& w, const Inst* i, const Access& access) {
     }
 }
 
+/// 16 bytes in one host access: what another CTA's thread stores meanwhile is there whole or not at all (PTX ISA,
+/// "Memory Consistency Model": scalar b128 accesses are not torn, unlike vectors). Processors with AVX, and Arm's with
+/// LSE2, keep an aligned one whole.
+typedef u64 Whole __attribute__((vector_size(16), aligned(1), may_alias));
+PTXGEN_INLINE u8* lane_bytes(const Access& access, int l) {
+    return access.affine ? access.base + l * access.stride : access.lane[l];
+}
+template <bool Masked>
+void load_whole(Warp& w, const Inst* i, const Access& access) {
+    u64* low = reg<u64>(w, i->list[0]);
+    u64* high = reg<u64>(w, i->list[1]);
+    for (u32 m = Masked ? w.mask : all_lanes; m; m &= m - 1) {
+        const int l = __builtin_ctz(m);
+        const Whole both = *reinterpret_cast<const volatile Whole*>(lane_bytes(access, l));
+        low[l] = both[0];
+        high[l] = both[1];
+    }
+}
+template <bool Masked>
+void store_whole(Warp& w, const Inst* i, const Access& access) {
+    const u64* low = reg<u64>(w, i->list[0]);
+    const u64* high = reg<u64>(w, i->list[1]);
+    for (u32 m = Masked ? w.mask : all_lanes; m; m &= m - 1) {
+        const int l = __builtin_ctz(m);
+        *reinterpret_cast<volatile Whole*>(lane_bytes(access, l)) = Whole{low[l], high[l]};
+    }
+}
+
 /// ld.param of a kernel parameter: the same value for all lanes.
 template <class Mem, class Reg, bool Masked>
 const Inst* load_param(Warp& w, const Inst* i) {
@@ -385,6 +413,11 @@ bool set_data_handlers(Handlers& h, const Key& key) {
     case 64:
         if (width != 64) return false;
         set_by_count<u64, u64>(h, store, n);
+        return true;
+    case 128:
+        if (width != 64 || n != 2) return false;
+        h.data_full = store ? store_whole<false> : load_whole<false>;
+        h.data_masked = store ? store_whole<true> : load_whole<true>;
         return true;
     default: return false;
     }

@@ -14,11 +14,11 @@ using u64 = std::uint64_t;
 
 /// Loads the kernel "k" of a text and launches it.
 struct Program {
-    std::unique_ptr<EmulatedDevice> device = make_device();
+    std::unique_ptr<EmulatedDevice> device;
     std::unique_ptr<LoadedModule> module;
     Kernel* kernel = nullptr;
 
-    explicit Program(const std::string& text) {
+    explicit Program(const std::string& text, unsigned threads = 1) : device(make_device(true, threads)) {
         auto loaded = device->load(module_of(text));
         REQUIRE_MESSAGE(loaded.ok(), (loaded.ok() ? "" : loaded.error().message));
         module = std::move(*loaded);
@@ -93,6 +93,52 @@ TEST_CASE("loads and stores of every width and vector copy what is there") {
             CHECK_MESSAGE(same, c.text << (guarded ? " (guarded)" : ""));
         }
     }
+}
+
+TEST_CASE("an access of 16 bytes sees those of another CTA whole") {
+    // One CTA stores {i, i} for growing i; the other one counts the pairs whose halves differ.
+    Program p(R"(.visible .entry k(.param .u64 in, .param .u64 out)
+{
+    .reg .pred %p<4>;
+    .reg .b32 %r<8>;
+    .reg .b64 %rd<16>;
+    .reg .b128 %q<3>;
+    ld.param.u64 %rd1, [in];
+    ld.param.u64 %rd2, [out];
+    mov.u32 %r1, %tid.x;
+    mul.wide.u32 %rd4, %r1, 48;
+    add.u64 %rd1, %rd1, %rd4;
+    mov.u32 %r2, %ctaid.x;
+    mov.u64 %rd5, 0;
+    mov.u64 %rd8, 0;
+    setp.ne.u32 %p1, %r2, 0;
+    @%p1 bra READ;
+WRITE:
+    add.u64 %rd5, %rd5, 1;
+    mov.b128 %q1, {%rd5, %rd5};
+    st.relaxed.gpu.global.b128 [%rd1], %q1;
+    setp.lt.u64 %p2, %rd5, 1000000;
+    @%p2 bra WRITE;
+    ret;
+READ:
+    add.u64 %rd5, %rd5, 1;
+    ld.relaxed.gpu.global.b128 %q1, [%rd1];
+    mov.b128 {%rd6, %rd7}, %q1;
+    setp.ne.u64 %p3, %rd6, %rd7;
+    @%p3 add.u64 %rd8, %rd8, 1;
+    setp.lt.u64 %p2, %rd5, 1000000;
+    @%p2 bra READ;
+    mul.wide.u32 %rd9, %r1, 8;
+    add.u64 %rd2, %rd2, %rd9;
+    st.global.u64 [%rd2], %rd8;
+    ret;
+}
+)",
+              2);
+    const Buffer pairs = upload(*p.device, std::vector<u64>(6 * 32, 0)),
+                 torn = upload(*p.device, std::vector<u64>(32, 1));
+    p.launch({.grid = {2}, .block = {32}}, {pairs.address(), torn.address()});
+    CHECK(download<u64>(*p.device, torn, 32) == std::vector<u64>(32, 0));
 }
 
 TEST_CASE("narrow loads extend into wider registers by their sign") {
