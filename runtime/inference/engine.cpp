@@ -4,6 +4,7 @@
 #include "runtime/inference/sampler.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace ptxgen {
 
@@ -28,11 +29,25 @@ Result<std::uint32_t> Engine::generate(TokenId first, std::uint32_t max_tokens, 
     return drawn;
 }
 
+namespace {
+
+bool prefers_persistent(const runtime::DeviceProperties& device, const EngineOptions& options) {
+    return options.kind == EngineKind::automatic && !device.is_emulator && device.target.sm >= 90 &&
+           device.cooperative_launch && !options.policy && options.activations != ActivationFormat::f32;
+}
+
+} // namespace
+
 Result<std::unique_ptr<Engine>> create_engine(runtime::Device& device, const Model& model,
                                               const EngineOptions& options) {
     if (options.kind == EngineKind::persistent && options.activations == ActivationFormat::f32)
         return Error{"the persistent engine's activations are q8_1: f32 needs the graph engine"};
     if (options.kind == EngineKind::persistent) return create_persistent_engine(device, model, options);
+    if (prefers_persistent(device.properties(), options)) {
+        auto engine = create_persistent_engine(device, model, options);
+        if (engine) return engine;
+        if (options.on_note) options.on_note(fmt::format("the graph engine decodes: {}", engine.error().message));
+    }
     return create_graph_engine(device, model, options);
 }
 

@@ -22,8 +22,9 @@ enum class KvType : std::uint8_t { f32, f16 };
 /// f32 scale for 32 of them. `automatic` is q8_1 on a GPU, f32 on the emulator and under a policy.
 enum class ActivationFormat : std::uint8_t { automatic, f32, q8_1 };
 
-/// Which engine: `automatic` is the persistent one on a GPU for the models that it takes, else (and
-/// under a policy) the graph engine.
+/// Which engine: `automatic` is the persistent one on a GPU from sm_90 on, which streams weights through its ring; the
+/// graph engine elsewhere, under a policy, at f32 activations, and where the persistent one cannot be made, which
+/// on_note tells.
 enum class EngineKind : std::uint8_t { automatic, graph, persistent };
 
 struct EngineOptions {

@@ -56,7 +56,7 @@ std::optional<RunnerOptions> parse_options(int argc, char** argv, int& code) {
         ->check(CLI::IsMember({"f32", "f16"}));
     app.add_option("--engine", words.engine,
                    "graph: a kernel for each operation; persistent: many tokens in one launch; auto (default): the "
-                   "latter on a GPU for models that it takes")
+                   "latter on a GPU from sm_90 on, unless f32 or a policy is asked for")
         ->check(CLI::IsMember({"auto", "graph", "persistent"}));
     app.add_option(
            "--activations", words.activations,

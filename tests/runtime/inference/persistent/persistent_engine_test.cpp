@@ -1,7 +1,9 @@
 // The persistent engine against the graph engine, whose every kernel is tested by itself.
+#include "runtime/emulator/emulator.hpp"
 #include "runtime/inference/persistent_engine.hpp"
 #include "tests/runtime/inference/engine/engine_fixture.hpp"
 #include "tests/runtime/inference/persistent/engine_devices.hpp"
+#include "tests/support/faulty_device.hpp"
 #include "tests/support/models.hpp"
 
 #include <cstdio>
@@ -90,6 +92,27 @@ TEST_CASE("one launch decodes what one launch a token decodes") {
         CHECK(engine->position() == 5);
         CHECK(generated(*engine, expected[1], 2) == std::vector<TokenId>(expected.begin() + 2, expected.begin() + 4));
     }
+}
+
+TEST_CASE("the engine is the persistent one on a GPU from sm_90 on, unless f32 activations are asked for") {
+    const test::TemporaryFolder folder;
+    const Model model = test::load_tiny(folder, test::tiny_model("llama-rope"));
+    const auto launches_of_four_tokens = [&](unsigned sm, bool is_gpu, ActivationFormat activations) {
+        runtime::EmulatorOptions emulator;
+        emulator.target = {static_cast<std::uint16_t>(sm), TargetVariant::plain};
+        const auto inner = runtime::create_emulator(emulator);
+        test::FaultyDevice device(*inner);
+        if (is_gpu) device.seem_a_gpu();
+        const auto engine = create_engine(device, model, {.activations = activations, .context = 16, .ctas = 2});
+        REQUIRE_MESSAGE(engine.ok(), engine.error().message);
+        const auto before = (*engine)->launches();
+        CHECK(generated(**engine, 3, 4).size() == 4);
+        return (*engine)->launches() - before;
+    };
+    CHECK(launches_of_four_tokens(90, true, ActivationFormat::automatic) == 1);
+    CHECK(launches_of_four_tokens(80, true, ActivationFormat::automatic) > 1);
+    CHECK(launches_of_four_tokens(90, true, ActivationFormat::f32) > 1);
+    CHECK(launches_of_four_tokens(90, false, ActivationFormat::automatic) > 1);
 }
 
 TEST_CASE("CTAs that share a head's positions read what others have appended in the same launch") {
