@@ -17,6 +17,21 @@ KvCacheShape cache_shape(const ParameterValues& values) {
             values.word("cache") == "f16" ? CacheType::f16 : CacheType::f32};
 }
 
+/// What both kernels of attention take, and `more`.
+std::vector<ParameterSpec> attention_parameters(const std::vector<ParameterSpec>& more) {
+    std::vector<ParameterSpec> all{
+        ParameterSpec::integer("heads", "query heads, a multiple of kv-heads", 9, 1, 1 << 12),
+        ParameterSpec::integer("kv-heads", "key heads", 3, 1, 1 << 12),
+        ParameterSpec::integer("head-dim", "elements of a head", 64, 1, 256),
+        capacity(),
+        cache_word(),
+        ParameterSpec::integer("window", "positions that a token sees, its own included; 0: all", 0, 0, 1 << 20),
+        ParameterSpec::real("scale", "factor of q·k before softmax", 0.125, -1e6, 1e6),
+    };
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+}
+
 } // namespace
 
 std::vector<KernelSpec> attention_kernels() {
@@ -53,18 +68,11 @@ std::vector<KernelSpec> attention_kernels() {
 
     kernels[2].name = "attention";
     kernels[2].summary = "causal attention with grouped heads and a sliding window over the cache";
-    kernels[2].parameters = {
-        ParameterSpec::integer("heads", "query heads, a multiple of kv-heads", 9, 1, 1 << 12),
-        ParameterSpec::integer("kv-heads", "key heads", 3, 1, 1 << 12),
-        ParameterSpec::integer("head-dim", "elements of a head", 64, 1, 256),
-        capacity(),
-        cache_word(),
-        ParameterSpec::integer("window", "positions that a token sees, its own included; 0: all", 0, 0, 1 << 20),
-        ParameterSpec::real("scale", "factor of q·k before softmax", 0.125, -1e6, 1e6),
+    kernels[2].parameters = attention_parameters({
         ParameterSpec::integer("warps", "warps of a CTA, at most", 8, 1, 16),
         ParameterSpec::integer("splits", "CTAs that share the positions, at most", 1, 1, 256),
         ParameterSpec::integer("split-positions", "positions of each of them, at least", 128, 1, 1 << 20),
-    };
+    });
     kernels[2].generate = [](const ParameterValues& values, std::optional<Target> target,
                              std::optional<PtxVersion> version) {
         AttentionConfig config;
@@ -106,18 +114,11 @@ std::vector<KernelSpec> attention_kernels() {
 
     kernels[4].name = "decode_attention";
     kernels[4].summary = "attention of one token, its positions shared out as in the persistent decoder";
-    kernels[4].parameters = {
-        ParameterSpec::integer("heads", "query heads, a multiple of kv-heads", 9, 1, 1 << 12),
-        ParameterSpec::integer("kv-heads", "key heads", 3, 1, 1 << 12),
-        ParameterSpec::integer("head-dim", "elements of a head", 64, 1, 256),
-        capacity(),
-        cache_word(),
-        ParameterSpec::integer("window", "positions that a token sees, its own included; 0: all", 0, 0, 1 << 20),
-        ParameterSpec::real("scale", "factor of q·k before softmax", 0.125, -1e6, 1e6),
+    kernels[4].parameters = attention_parameters({
         ParameterSpec::integer("ctas", "CTAs that work on a token", 132, 1, 4096),
         ParameterSpec::integer("split-positions", "up to which a CTA has a head alone", 256, 2, 1 << 20),
         ParameterSpec::choice("mma", "whether tensor cores multiply where they can", {"no", "yes"}),
-    };
+    });
     kernels[4].generate = [](const ParameterValues& values, std::optional<Target> target,
                              std::optional<PtxVersion> version) {
         DecodeAttentionConfig config;

@@ -106,6 +106,16 @@ void PlanBuilder::add_head_inputs(std::uint32_t layer) {
          {"position", buffers_.position()}});
 }
 
+std::array<PlannedLaunch::Argument, 7> PlanBuilder::attention_arguments(std::uint32_t layer) const {
+    return {{{"q", buffers_.q},
+             {"k_cache", on_device_.cache.keys(layer)},
+             {"v_cache", on_device_.cache.values(layer)},
+             {"out", buffers_.attention},
+             {"position", buffers_.position()},
+             {"parts", buffers_.attention_parts},
+             {"arrivals", buffers_.attention_arrivals}}};
+}
+
 void PlanBuilder::add_attention(std::uint32_t layer) {
     if (token_tile_ == 1 && on_device_.activations == ActivationFormat::q8_1) {
         add_decode_attention(layer);
@@ -117,14 +127,7 @@ void PlanBuilder::add_attention(std::uint32_t layer) {
     add(
         fmt::format("attention {} splits {}", config.window, config.splits),
         [=](auto target, auto version) { return kernels::attention(config, target, version); },
-        [config](std::uint32_t tokens) { return kernels::attention_grid(config, tokens); },
-        {{"q", buffers_.q},
-         {"k_cache", on_device_.cache.keys(layer)},
-         {"v_cache", on_device_.cache.values(layer)},
-         {"out", buffers_.attention},
-         {"position", buffers_.position()},
-         {"parts", buffers_.attention_parts},
-         {"arrivals", buffers_.attention_arrivals}});
+        [config](std::uint32_t tokens) { return kernels::attention_grid(config, tokens); }, attention_arguments(layer));
 }
 
 void PlanBuilder::add_decode_attention(std::uint32_t layer) {
@@ -134,13 +137,7 @@ void PlanBuilder::add_decode_attention(std::uint32_t layer) {
         fmt::format("decode_attention {}", window),
         [=](auto target, auto version) { return kernels::decode_attention(config, window, target, version); },
         [config](std::uint32_t tokens) { return kernels::decode_attention_grid(config, tokens); },
-        {{"q", buffers_.q},
-         {"k_cache", on_device_.cache.keys(layer)},
-         {"v_cache", on_device_.cache.values(layer)},
-         {"out", buffers_.attention},
-         {"position", buffers_.position()},
-         {"parts", buffers_.attention_parts},
-         {"arrivals", buffers_.attention_arrivals}});
+        attention_arguments(layer));
 }
 
 void PlanBuilder::add_gate() {

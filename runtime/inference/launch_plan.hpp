@@ -7,6 +7,7 @@
 #include "runtime/inference/kernel_set.hpp"
 #include "runtime/inference/model.hpp"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -61,6 +62,8 @@ private:
     void add_gather();
     void add_norm(runtime::DevicePtr x, const gguf::Tensor* weight, runtime::DevicePtr out);
     void add_head_inputs(std::uint32_t layer);
+    /// Of either kernel of a layer's attention.
+    std::array<PlannedLaunch::Argument, 7> attention_arguments(std::uint32_t layer) const;
     void add_attention(std::uint32_t layer);
     /// Of one token, as the persistent engine does it.
     void add_decode_attention(std::uint32_t layer);
